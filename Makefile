@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+# Holdfast. `make help` lists what can be made.
+
+BUILD := build
+CC := gcc
+# Drivers in the kernel image: a driver is a folder of drivers/, this word, and a line in kernel/main.c.
+DRIVERS := nvme e1000
+SERVICES := nbd
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+
+WARNINGS := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wpointer-arith \
+            -Wshadow -Wvla
+COMMON := -std=gnu11 -g $(WARNINGS) -I. -fno-strict-aliasing -fno-omit-frame-pointer \
+          -ffunction-sections -fdata-sections -MMD -MP
+
+sources = $(sort $(wildcard $(addsuffix /*.c,$(1))))
+
+CORE_SOURCES := $(call sources,base storage/journal storage/mvcc storage/lfsx \
+                $(addprefix services/,$(SERVICES)))
+
+# ---- the Linux-process home: build/host (optimised) and build/asan (sanitized, for tests) ----
+
+HOST_SOURCES := $(CORE_SOURCES) $(call sources,host)
+HOST_CFLAGS := $(COMMON) -O2 -D_GNU_SOURCE -pthread
+ASAN_CFLAGS := $(COMMON) -O1 -D_GNU_SOURCE -pthread -fsanitize=address,undefined \
+               -fno-sanitize-recover=all
+HOST_LIBRARY := $(BUILD)/host/libholdfast.a
+ASAN_LIBRARY := $(BUILD)/asan/libholdfast.a
+
+TOOLS := $(BUILD)/bin/mkfs.lfsx $(BUILD)/bin/fsck.lfsx $(BUILD)/bin/holdfastd
+ASAN_TOOLS := $(patsubst $(BUILD)/bin/%,$(BUILD)/asan/bin/%,$(TOOLS))
+TOOL_DIR_mkfs.lfsx := tools/mkfs-lfsx
+TOOL_DIR_fsck.lfsx := tools/fsck-lfsx
+TOOL_DIR_holdfastd := tools/holdfastd
+
+.PHONY: all
+all: tools kernel ## build the kernel image and the host tools
+
+.PHONY: tools
+tools: $(TOOLS) ## build build/bin/{mkfs.lfsx,fsck.lfsx,holdfastd}
+
+$(BUILD)/host/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	@$(CC) $(HOST_CFLAGS) -c $< -o $@
+
+$(BUILD)/asan/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  CC asan $<"
+	@$(CC) $(ASAN_CFLAGS) -c $< -o $@
+
+$(HOST_LIBRARY): $(HOST_SOURCES:%.c=$(BUILD)/host/%.o)
+	@rm -f $@ && ar rcs $@ $^
+
+$(ASAN_LIBRARY): $(HOST_SOURCES:%.c=$(BUILD)/asan/%.o)
+	@rm -f $@ && ar rcs $@ $^
+
+.SECONDEXPANSION:
+$(TOOLS): $(BUILD)/bin/%: $$(patsubst %.c,$(BUILD)/host/%.o,$$(wildcard $$(TOOL_DIR_$$*)/*.c)) $(HOST_LIBRARY)
+	@mkdir -p $(@D)
+	@echo "  LINK    $@"
+	@$(CC) $(HOST_CFLAGS) $^ -o $@
+
+$(ASAN_TOOLS): $(BUILD)/asan/bin/%: $$(patsubst %.c,$(BUILD)/asan/%.o,$$(wildcard $$(TOOL_DIR_$$*)/*.c)) $(ASAN_LIBRARY)
+	@mkdir -p $(@D)
+	@echo "  LINK    $@"
+	@$(CC) $(ASAN_CFLAGS) $^ -o $@
+
+# ---- unit tests: tests/ROOM/NAME.c each becomes one sanitized program ----
+
+UNIT_SOURCES := $(sort $(wildcard tests/base/*.c tests/host/*.c tests/storage/*/*.c \
+                tests/services/*/*.c tests/net/*.c tests/drivers/*/*.c))
+UNIT_TESTS := $(UNIT_SOURCES:%.c=$(BUILD)/asan/%)
+
+$(UNIT_TESTS): $(BUILD)/asan/tests/%: $(BUILD)/asan/tests/%.o $(ASAN_LIBRARY)
+	@echo "  LINK    $@"
+	@$(CC) $(ASAN_CFLAGS) $^ -o $@ -lcmocka
+
+.PHONY: unit
+unit: $(UNIT_TESTS) ## build the unit tests
+
+# ---- the bare-metal home: build/holdfast.elf ----
+
+LWIP := $(BUILD)/third_party/lwip
+KERNEL_SOURCES := $(CORE_SOURCES) $(call sources,net kernel kernel/boot kernel/cpu kernel/mm \
+                  kernel/irq kernel/sched kernel/time kernel/pci kernel/acpi kernel/console \
+                  kernel/block kernel/lib $(addprefix drivers/,$(DRIVERS)))
+KERNEL_ASSEMBLY := $(sort $(wildcard kernel/*/*.S))
+KERNEL_FREESTANDING := -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
+                  -mgeneral-regs-only -fno-asynchronous-unwind-tables -fno-stack-protector \
+                  -nostdinc -isystem $(shell $(CC) -print-file-name=include) \
+                  -U__linux__ -U__linux -Ulinux -U__unix__ -U__unix -Uunix -U__gnu_linux__
+KERNEL_CFLAGS := $(COMMON) -O2 $(KERNEL_FREESTANDING)
+KERNEL_OBJECTS := $(KERNEL_SOURCES:%.c=$(BUILD)/kernel/%.o) \
+                  $(KERNEL_ASSEMBLY:%.S=$(BUILD)/kernel/%.o)
+
+$(BUILD)/kernel/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  CC kern $<"
+	@$(CC) $(KERNEL_CFLAGS) -c $< -o $@
+
+$(BUILD)/kernel/%.o: %.S Makefile
+	@mkdir -p $(@D)
+	@echo "  AS kern $<"
+	@$(CC) $(KERNEL_CFLAGS) -c $< -o $@
+
+.PHONY: kernel
+kernel: $(BUILD)/holdfast.elf ## build build/holdfast.elf
+
+# ---- housekeeping ----
+
+.PHONY: clean
+clean: ## remove build/ (downloads in .cache/ stay)
+	rm -rf $(BUILD)
+
+.PHONY: help
+help: ## list the targets
+	@sed -nE 's/^([a-zA-Z_-]+):.*## (.*)$$/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

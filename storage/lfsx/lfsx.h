@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * LFSX: pools of datasets on a block device.
+ *
+ * A pool holds datasets; a dataset that is one regular file is a volume. Everything here is called
+ * from threads, blocks, and may be called by many threads at once unless it says otherwise.
+ *
+ * Durability: what a write, trim or zero changed is seen by every later read at once, and survives
+ * a crash once a later lfsx_pool_commit() (or a call with LFSX_FUA) returned OK. Each call is
+ * atomic: after a crash all of it is there or nothing. Errors latch: after a failed device write or
+ * flush the pool is read-only (READ_ONLY, and lfsx_pool_info says why) until it is opened again.
+ *
+ * Errors that any call may return: NO_MEMORY, IO (the device failed), CHECKSUM (what the device
+ * returned is not what was written; logged with its address), CORRUPT (a node is not a valid one),
+ * SHUTDOWN (the pool is closing).
+ */
+#ifndef STORAGE_LFSX_LFSX_H
+#define STORAGE_LFSX_LFSX_H
+
+#include "base/blockdev.h"
+#include "base/span.h"
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LFSX_BLOCK_SIZE 4096u   /* unit of allocation and of checksums */
+#define LFSX_MAX_IO (32u << 20) /* bytes of one read, write: atomic up to here */
+#define LFSX_NAME_MAX 255u      /* bytes of a dataset's name */
+#define LFSX_LABEL_MAX 63u      /* bytes of a pool's label */
+#define LFSX_VOLUME_SIZE_MAX (1ull << 62)
+
+struct lfsx_pool;
+struct lfsx_volume;
+
+/* ---- formatting and finding ---- */
+
+struct lfsx_new_volume {
+    const char *name;
+    uint64_t size; /* bytes, a positive multiple of 512 */
+};
+
+struct lfsx_format_options {
+    const char
+        *label; /* at most LFSX_LABEL_MAX bytes of UTF-8 without control characters; may be "" */
+    const struct lfsx_new_volume *volumes;
+    uint32_t volume_count;
+};
+
+/* Makes an empty pool with the volumes on the device and flushes it. What was there is lost; ask
+ * lfsx_probe() and lfsx_foreign() first. TOO_SMALL, INVALID (label or volume, said in the log),
+ * NO_SPACE, READ_ONLY. */
+enum status lfsx_format(struct blockdev *device, const struct lfsx_format_options *options);
+
+struct lfsx_label {
+    uint8_t pool_uuid[16];
+    char label[LFSX_LABEL_MAX + 1];
+    uint32_t version;
+    uint64_t size; /* bytes of the device that the pool uses */
+};
+
+/* Reads who owns the device, without opening the pool. NOT_LFSX, VERSION (label is filled in as far
+ * as it can be). */
+enum status lfsx_probe(struct blockdev *device, struct lfsx_label *label);
+
+/* Tells what else a device seems to hold: STATUS_OK and an English name in *what ("a GPT partition
+ * table", "an ext4 file system", "data that is not known"), or STATUS_NOT_FOUND if its first and
+ * last MiB are all zeros or it holds LFSX. */
+enum status lfsx_foreign(struct blockdev *device, const char **what);
+
+/* ---- pools ---- */
+
+#define LFSX_OPEN_READ_ONLY 1u /* never writes to the device */
+
+struct lfsx_open_options {
+    uint32_t flags;
+    uint64_t cache_bytes; /* budget of the cache; 0: a fraction of the memory there is */
+};
+
+/* Opens the pool on the device, which stays the caller's and must outlive the pool. The newest
+ * valid superblock counts. NOT_LFSX, VERSION, CORRUPT, CHECKSUM, READ_ONLY (the device is, the flag
+ * is not set). `options` may be NULL. */
+enum status lfsx_pool_open(struct blockdev *device, const struct lfsx_open_options *options,
+                           struct lfsx_pool **pool);
+
+/* Makes everything durable and releases the pool, in any case. Every volume has been closed. The
+ * status says whether all of it became durable. */
+enum status lfsx_pool_close(struct lfsx_pool *pool);
+
+/* Makes everything that was acknowledged before the call durable, on any volume. Concurrent calls
+ * share the work; with nothing to do it costs nothing. */
+enum status lfsx_pool_commit(struct lfsx_pool *pool);
+
+struct lfsx_pool_info {
+    uint8_t uuid[16];
+    char label[LFSX_LABEL_MAX + 1];
+    uint64_t size_bytes;      /* what the device offers to the pool */
+    uint64_t used_bytes;      /* data and metadata in use */
+    uint64_t available_bytes; /* what new data may still take */
+    uint64_t checkpoint;      /* number of the newest durable one */
+    uint64_t epoch;
+    uint32_t volume_count;
+    bool read_only;
+    enum status failure; /* why it turned read-only; STATUS_OK if it did not */
+};
+void lfsx_pool_info(struct lfsx_pool *pool, struct lfsx_pool_info *info);
+
+/* Counters since the pool was opened; they only rise. */
+struct lfsx_pool_statistics {
+    uint64_t reads, read_bytes, writes, written_bytes, trims, commits;
+    uint64_t checkpoints, checkpoint_nodes;
+    uint64_t cache_hits, cache_misses, cache_bytes;
+    uint64_t checksum_errors;
+};
+void lfsx_pool_statistics(struct lfsx_pool *pool, struct lfsx_pool_statistics *statistics);
+
+/* ---- volumes ---- */
+
+/* A valid name is 1..LFSX_NAME_MAX bytes of UTF-8 without control characters and '/', and neither
+ * "." nor "..". */
+bool lfsx_name_is_valid(const char *name, size_t length);
+
+struct lfsx_volume_info {
+    char name[LFSX_NAME_MAX + 1];
+    uint64_t id; /* never used again for another dataset of the pool */
+    uint8_t uuid[16];
+    uint64_t size;       /* bytes, as clients see it */
+    uint64_t used_bytes; /* data blocks that it references */
+    uint64_t created_ns; /* since 1970 UTC */
+    uint32_t open_count; /* handles at this moment */
+    bool read_only;
+};
+
+/* Creates a thin volume, durable on return. EXISTS, INVALID (name, or size not a positive multiple
+ * of 512 up to LFSX_VOLUME_SIZE_MAX), NO_SPACE, READ_ONLY. */
+enum status lfsx_volume_create(struct lfsx_pool *pool, const char *name, uint64_t size);
+
+/* Deletes a volume and frees its space; the name is free, durably, on return. NOT_FOUND, BUSY (a
+ * handle is open), READ_ONLY. */
+enum status lfsx_volume_delete(struct lfsx_pool *pool, const char *name);
+
+/* Calls visit for every volume, in no order that callers may rely on, with no lock held, until it
+ * returns false. */
+enum status lfsx_volume_list(struct lfsx_pool *pool,
+                             bool (*visit)(void *context, const struct lfsx_volume_info *info),
+                             void *context);
+
+/* A handle; each open is paired with one close. NOT_FOUND. */
+enum status lfsx_volume_open(struct lfsx_pool *pool, const char *name, struct lfsx_volume **volume);
+void lfsx_volume_close(struct lfsx_volume *volume);
+void lfsx_volume_info(struct lfsx_volume *volume, struct lfsx_volume_info *info);
+
+/* ---- data ---- */
+
+/*
+ * The payload of one read or write, laid out so that it goes to the device without a copy: whole
+ * blocks that cover [offset, offset + length), in page-aligned chunks; `spans` names just the
+ * payload in them, for the network.
+ */
+struct lfsx_buffer {
+    uint64_t offset; /* bytes in the volume; any alignment */
+    uint32_t length; /* 1..LFSX_MAX_IO */
+    uint32_t span_count;
+    struct span *spans;
+    void **blocks; /* one pointer for each covered block, LFSX_BLOCK_SIZE bytes each */
+    uint32_t block_count;
+};
+
+/* Content undefined. INVALID (length), OUT_OF_RANGE (offset + length beyond LFSX_VOLUME_SIZE_MAX).
+ */
+enum status lfsx_buffer_alloc(uint64_t offset, uint32_t length, struct lfsx_buffer **buffer);
+/* NULL is allowed. */
+void lfsx_buffer_free(struct lfsx_buffer *buffer);
+
+#define LFSX_FUA 1u /* durable on return */
+#define LFSX_NO_HOLE                                                                               \
+    2u /* with lfsx_volume_zero: keep space allocated, so that later writes to the                 \
+          range need no more than an overwrite does */
+
+/* Fills the buffer's spans. Holes read as zeros. OUT_OF_RANGE, CHECKSUM, IO. What the blocks hold
+ * outside of the spans is undefined. */
+enum status lfsx_volume_read(struct lfsx_volume *volume, struct lfsx_buffer *buffer);
+
+/* Writes the buffer's spans; all of it or, after an error or a crash, nothing. The bytes of the
+ * blocks outside of the spans are overwritten (with the neighbours' content). OUT_OF_RANGE,
+ * NO_SPACE, READ_ONLY. */
+enum status lfsx_volume_write(struct lfsx_volume *volume, struct lfsx_buffer *buffer,
+                              uint32_t flags);
+
+/* Whole blocks inside the range read as zeros and give their space back; the rest of the range
+ * keeps its content. Any offset and length inside the volume. Works on a full pool. */
+enum status lfsx_volume_trim(struct lfsx_volume *volume, uint64_t offset, uint64_t length,
+                             uint32_t flags);
+
+/* The whole range reads as zeros; whole blocks give their space back unless LFSX_NO_HOLE. */
+enum status lfsx_volume_zero(struct lfsx_volume *volume, uint64_t offset, uint64_t length,
+                             uint32_t flags);
+
+/* ---- check ---- */
+
+/* What the check found, by permanent number; docs/FORMAT.md explains each. */
+struct lfsx_finding {
+    uint32_t number;
+    const char *name; /* "node-checksum" */
+    uint64_t block;   /* address on the device in blocks; UINT64_MAX: none */
+    char text[320];   /* what and where, for people */
+    bool fatal;       /* the check could not look behind it */
+};
+
+struct lfsx_check_options {
+    bool data; /* also read every data block and verify its checksum */
+    void (*finding)(void *context, const struct lfsx_finding *finding);
+    void (*progress)(void *context, uint64_t done_blocks, uint64_t total_blocks); /* may be NULL */
+    void *context;
+};
+
+struct lfsx_check_summary {
+    uint64_t findings;
+    uint64_t nodes;
+    uint64_t data_blocks;
+    uint64_t datasets;
+    uint64_t used_blocks;
+    uint64_t total_blocks;
+};
+
+/* Walks everything that the pool on the device holds, read-only, and compares: superblocks, every
+ * node, every tree's order and links, extents against each other and the bitmaps, counters. OK also
+ * when there are findings; NOT_LFSX, VERSION, NO_MEMORY, IO when it could not be done. The pool is
+ * not open for writing. */
+enum status lfsx_check(struct blockdev *device, const struct lfsx_check_options *options,
+                       struct lfsx_check_summary *summary);
+
+#endif
