@@ -40,7 +40,8 @@ TOOL_DIR_holdfastd := tools/holdfastd
 .PHONY: all
 all: tools kernel ## build the kernel image and the host tools
 
-.PHONY: tools
+.PHONY: tools asan-tools
+asan-tools: $(ASAN_TOOLS)
 tools: $(TOOLS) ## build build/bin/{mkfs.lfsx,fsck.lfsx,holdfastd}
 
 $(BUILD)/host/%.o: %.c Makefile
@@ -111,6 +112,66 @@ $(BUILD)/kernel/%.o: %.S Makefile
 .PHONY: kernel
 kernel: $(BUILD)/holdfast.elf ## build build/holdfast.elf
 
+# ---- what people type: each of these does all the set-up that it needs ----
+# They make again what they need in a second make, because setup may have brought the compiler and
+# the third-party source that the variables above look for.
+
+RUN_DIR := $(BUILD)/run
+NBD_PORT := 10809
+POOL_SIZE := 4G
+DISKS :=
+DISK_BUS := nvme
+NIC := e1000
+SMP := 2
+MEM := 512M
+APPEND :=
+ONLY :=
+AGAIN := $(MAKE) --no-print-directory -j$(shell nproc 2>/dev/null || echo 1)
+
+.PHONY: setup
+setup: ## install missing Debian packages (sudo, or root) and fetch third-party source
+	@tools/run/setup run test
+
+.PHONY: setup-run
+setup-run:
+	@tools/run/setup run
+
+.PHONY: run
+run: setup-run ## boot Holdfast in QEMU with a pool in build/run; variables: README.md
+	@$(AGAIN) tools kernel
+	@exec tools/run/holdfast-run --build '$(BUILD)' --run-dir '$(RUN_DIR)' --port '$(NBD_PORT)' \
+	    --pool-size '$(POOL_SIZE)' --disk-bus '$(DISK_BUS)' --nic '$(NIC)' --smp '$(SMP)' \
+	    --memory '$(MEM)' --append '$(APPEND)' $(foreach disk,$(DISKS),--disk '$(disk)')
+
+.PHONY: test
+test: setup ## build and run every test; ONLY=PATTERN picks some
+	@$(AGAIN) all unit asan-tools
+	@exec tests/run.py --build '$(BUILD)' --only '$(ONLY)'
+
+.PHONY: lint
+lint: setup ## look for bugs with clang-tidy
+	@$(AGAIN) lint-files
+
+LINT_SOURCES := $(HOST_SOURCES) $(wildcard tools/*/*.c)
+LINT_KERNEL_SOURCES := $(filter-out $(LINT_SOURCES),$(KERNEL_SOURCES))
+LINT_STAMPS := $(LINT_SOURCES:%.c=$(BUILD)/lint/host/%.ok) \
+               $(LINT_KERNEL_SOURCES:%.c=$(BUILD)/lint/kernel/%.ok)
+
+.PHONY: lint-files
+lint-files: $(LINT_STAMPS)
+
+$(BUILD)/lint/host/%.ok: %.c .clang-tidy
+	@mkdir -p $(@D)
+	@echo "  LINT    $<"
+	@clang-tidy --quiet $< -- $(HOST_CFLAGS)
+	@touch $@
+
+$(BUILD)/lint/kernel/%.ok: %.c .clang-tidy
+	@mkdir -p $(@D)
+	@echo "  LINT    $<"
+	@clang-tidy --quiet $< -- $(KERNEL_CFLAGS) $(LWIP_CFLAGS)
+	@touch $@
+
 # ---- housekeeping ----
 
 .PHONY: clean
@@ -119,6 +180,7 @@ clean: ## remove build/ (downloads in .cache/ stay)
 
 .PHONY: help
 help: ## list the targets
-	@sed -nE 's/^([a-zA-Z_-]+):.*## (.*)$$/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -nE 's/^([a-zA-Z_-]+):.*## (.*)$$/  \1|\2/p' $(MAKEFILE_LIST) \
+	    | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
