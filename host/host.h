@@ -11,6 +11,9 @@
 #include "base/status.h"
 #include "base/stream.h"
 
+#include <stdbool.h>
+#include <stdint.h>
+
 /* Log lines go to standard error, prefixed with the program's name. Once, first. */
 void host_start(const char *program);
 
@@ -28,6 +31,12 @@ enum status host_listen(const char *address, struct listener **listener);
 
 /* Connects a pair of streams to each other (for tests and for services in one process). */
 enum status host_stream_pair(struct stream **one, struct stream **other);
+
+/* Makes allocations fail, for tests: after `after` more of them one (or, with forever, each)
+ * returns NULL, of os_alloc, os_alloc_zeroed and os_page_alloc together. HOST_MEMORY_FAIL_NEVER
+ * ends it. */
+#define HOST_MEMORY_FAIL_NEVER UINT64_MAX
+void host_memory_fail(uint64_t after, bool forever);
 
 /* The status that an errno value means: this home's one mapping. */
 enum status host_status(int error);
