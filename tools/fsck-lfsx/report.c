@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/fsck-lfsx/report.h"
+
+#include "base/format.h"
+#include "tools/fsck-lfsx/json.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define BAR_WIDTH 40u
+
+static void clear_bar(struct report *report) {
+    if (report->bar_is_shown)
+        fputs("\r\033[K", stderr);
+    report->bar_is_shown = false;
+}
+
+void report_start(struct report *report) {
+    if (!report->json)
+        return;
+    fputs("{\"device\": ", stdout);
+    json_print_string(report->path);
+    fputs(", \"findings\": [", stdout);
+}
+
+static void print_json_finding(const struct report *report, const struct lfsx_finding *finding) {
+    printf("%s\n  {\"number\": %" PRIu32 ", \"name\": ", report->findings > 0 ? "," : "",
+           finding->number);
+    json_print_string(finding->name);
+    if (finding->block == UINT64_MAX)
+        fputs(", \"block\": null", stdout);
+    else
+        printf(", \"block\": %" PRIu64, finding->block);
+    printf(", \"fatal\": %s, \"text\": ", finding->fatal ? "true" : "false");
+    json_print_string(finding->text);
+    putchar('}');
+}
+
+static void print_finding(const struct lfsx_finding *finding) {
+    printf("[%" PRIu32 " %s] ", finding->number, finding->name);
+    if (finding->block != UINT64_MAX)
+        printf("block %" PRIu64 ": ", finding->block);
+    printf("%s%s\n", finding->text,
+           finding->fatal ? " (what lies behind it could not be checked)" : "");
+}
+
+void report_finding(void *context, const struct lfsx_finding *finding) {
+    struct report *report = context;
+    clear_bar(report);
+    if (report->json)
+        print_json_finding(report, finding);
+    else
+        print_finding(finding);
+    fflush(stdout);
+    report->findings++;
+}
+
+void report_progress(void *context, uint64_t done_blocks, uint64_t total_blocks) {
+    struct report *report = context;
+    if (!report->show_progress || total_blocks == 0)
+        return;
+    if (done_blocks > total_blocks)
+        done_blocks = total_blocks;
+    unsigned permill = (unsigned)((double)done_blocks / (double)total_blocks * 1000);
+    if (report->bar_is_shown && permill == report->shown_permill)
+        return;
+    unsigned full = permill * BAR_WIDTH / 1000;
+    fprintf(stderr, "\r%s [", report->path);
+    for (unsigned i = 0; i < BAR_WIDTH; i++)
+        fputc(i < full ? '#' : '.', stderr);
+    fprintf(stderr, "] %3u.%u %%", permill / 10, permill % 10);
+    fflush(stderr);
+    report->bar_is_shown = true;
+    report->shown_permill = permill;
+}
+
+static void end_json(enum status status, const struct lfsx_check_summary *summary,
+                     bool repair_wanted, int exit_status) {
+    printf("],\n \"checked\": %s, \"status\": \"%s\", \"repaired\": %s,\n",
+           status == STATUS_OK ? "true" : "false", status_name(status),
+           repair_wanted ? "0" : "null");
+    printf(" \"summary\": {\"findings\": %" PRIu64 ", \"nodes\": %" PRIu64
+           ", \"data_blocks\": %" PRIu64 ", \"datasets\": %" PRIu64 ", \"used_blocks\": %" PRIu64
+           ", \"total_blocks\": %" PRIu64 "},\n \"exit_status\": %d}\n",
+           summary->findings, summary->nodes, summary->data_blocks, summary->datasets,
+           summary->used_blocks, summary->total_blocks, exit_status);
+}
+
+static void end_text(const struct report *report, const struct lfsx_check_summary *summary,
+                     bool repair_wanted) {
+    char used[FORMAT_BYTES_SIZE], total[FORMAT_BYTES_SIZE];
+    if (report->findings == 0)
+        printf("%s: clean", report->path);
+    else
+        printf("%s: %" PRIu64 " finding%s", report->path, report->findings,
+               report->findings == 1 ? "" : "s");
+    printf("; %" PRIu64 " dataset%s, %" PRIu64 " nodes, %" PRIu64 " data blocks, %s of %s used\n",
+           summary->datasets, summary->datasets == 1 ? "" : "s", summary->nodes,
+           summary->data_blocks, format_bytes(used, summary->used_blocks * LFSX_BLOCK_SIZE),
+           format_bytes(total, summary->total_blocks * LFSX_BLOCK_SIZE));
+    if (repair_wanted && report->findings > 0)
+        printf("%s: nothing was repaired: this version of fsck.lfsx finds damage, it cannot repair "
+               "it yet\n",
+               report->path);
+}
+
+void report_end(struct report *report, enum status status, const struct lfsx_check_summary *summary,
+                bool repair_wanted, int exit_status) {
+    clear_bar(report);
+    if (report->json)
+        end_json(status, summary, repair_wanted, exit_status);
+    else if (status == STATUS_OK)
+        end_text(report, summary, repair_wanted);
+    fflush(stdout);
+    if (status != STATUS_OK)
+        fprintf(stderr, "fsck.lfsx: %s could not be checked: %s\n", report->path,
+                status_text(status));
+}
