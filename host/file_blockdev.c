@@ -101,9 +101,10 @@ static enum status latch(struct file_blockdev *file, enum status status) {
     unsigned before = STATUS_OK;
     if (status != STATUS_OK && __atomic_compare_exchange_n(&file->failure, &before, status, false,
                                                            __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-        log_error("host",
-                  "%s: a flush failed (%s); all later flushes fail until it is opened again",
-                  file->base.name, status_text(status));
+        log_error(
+            "host",
+            "%s: a write or flush failed (%s); all later flushes fail until it is opened again",
+            file->base.name, status_text(status));
     return file->failure;
 }
 

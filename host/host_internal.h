@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 /* ---- os_clock.c: deadlines, in nanoseconds of os_now_ns() ---- */
 
@@ -33,7 +34,13 @@ enum status host_socket_stream(int fd, struct stream **stream);
 
 /* ---- socket_address.c: "HOST:PORT", "[V6]:PORT", "unix:PATH" ---- */
 
-struct sockaddr;
+struct host_address {
+    struct sockaddr_storage storage;
+    socklen_t length;
+};
+
+/* INVALID, NOT_FOUND (no such host), NO_MEMORY. */
+enum status host_address_parse(const char *text, struct host_address *out);
 
 /* Room for any name that host_address_print() makes. */
 #define HOST_ADDRESS_SIZE 128
