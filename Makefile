@@ -3,7 +3,8 @@
 
 BUILD := build
 CC := gcc
-# Drivers in the kernel image: a driver is a folder of drivers/, this word, and a line in kernel/main.c.
+# Drivers in the kernel image: a driver is a folder of drivers/, this word, and a line in
+# kernel/main.c.
 DRIVERS := nvme e1000
 SERVICES := nbd
 
@@ -60,13 +61,15 @@ $(HOST_LIBRARY): $(HOST_SOURCES:%.c=$(BUILD)/host/%.o)
 $(ASAN_LIBRARY): $(HOST_SOURCES:%.c=$(BUILD)/asan/%.o)
 	@rm -f $@ && ar rcs $@ $^
 
+tool_objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(wildcard $(TOOL_DIR_$(2))/*.c))
+
 .SECONDEXPANSION:
-$(TOOLS): $(BUILD)/bin/%: $$(patsubst %.c,$(BUILD)/host/%.o,$$(wildcard $$(TOOL_DIR_$$*)/*.c)) $(HOST_LIBRARY)
+$(TOOLS): $(BUILD)/bin/%: $$(call tool_objects,host,$$*) $(HOST_LIBRARY)
 	@mkdir -p $(@D)
 	@echo "  LINK    $@"
 	@$(CC) $(HOST_CFLAGS) $^ -o $@
 
-$(ASAN_TOOLS): $(BUILD)/asan/bin/%: $$(patsubst %.c,$(BUILD)/asan/%.o,$$(wildcard $$(TOOL_DIR_$$*)/*.c)) $(ASAN_LIBRARY)
+$(ASAN_TOOLS): $(BUILD)/asan/bin/%: $$(call tool_objects,asan,$$*) $(ASAN_LIBRARY)
 	@mkdir -p $(@D)
 	@echo "  LINK    $@"
 	@$(CC) $(ASAN_CFLAGS) $^ -o $@

@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+# test: machine timeout=300
+"""Goal: no flipped bit goes unseen. A flip in any node is reported by fsck.lfsx with exit status 4
+and never makes a read return wrong bytes; a flip in a data block is reported and turns into EIO for
+that block alone. The places come from an independent reader of the format (lfsx_decode.py)."""
+import contextlib
+import os
+import random
+
+import appliance
+from appliance import check
+from lfsx_decode import BLOCK, Pool
+from nbd_client import EIO, Client, NbdError
+
+VOLUME = 24 << 20
+NODE_SAMPLE, READ_SAMPLE, DATA_SAMPLE = 150, 12, 6
+
+seed = int.from_bytes(os.urandom(4), "little")
+chance = random.Random(seed)
+print(f"seed {seed}")
+
+
+@contextlib.contextmanager
+def flipped_bit(path, block):
+    """The image with one bit of the block inverted, for the time of a with statement."""
+    place, bit = block * BLOCK + chance.randrange(BLOCK), 1 << chance.randrange(8)
+
+    def flip():
+        with open(path, "r+b") as image:
+            image.seek(place)
+            byte = image.read(1)[0]
+            image.seek(place)
+            image.write(bytes([byte ^ bit]))
+    flip()
+    try:
+        yield place
+    finally:
+        flip()
+
+
+def fill(path):
+    """A volume of many extents, so that its tree has several levels; returns its content."""
+    content = bytearray(VOLUME)
+    appliance.mkfs(path, "128M", {"volume": str(VOLUME)})
+    with appliance.Daemon(path, "fill") as daemon:
+        with Client(daemon.port, "volume") as client:
+            for _ in range(1500):
+                length = BLOCK * chance.choice([1, 1, 1, 2, 3, 9])
+                offset = chance.randrange((VOLUME - length) // BLOCK) * BLOCK
+                data = chance.randbytes(length)
+                client.write(offset, data)
+                content[offset:offset + length] = data
+        daemon.power_off()
+    return bytes(content)
+
+
+def read_all(path, content, may_fail):
+    """Reads the volume block by block: each is right, or EIO where `may_fail` says so. Returns how
+    many were EIO; None if the pool did not even open."""
+    errors = 0
+    daemon = appliance.Daemon(path, "read", ["--read-only"])
+    try:
+        daemon.start()
+    except AssertionError:
+        check(daemon.process.returncode is not None and daemon.process.returncode > 0,
+              f"holdfastd crashed:\n{daemon.output()}")
+        return None
+    with daemon, Client(daemon.port, "volume") as client:
+        for offset in range(0, VOLUME, BLOCK):
+            try:
+                data = client.read(offset, BLOCK)
+            except NbdError as error:
+                check(error.number == EIO and may_fail(offset),
+                      f"error {error.number} at {offset}\n{daemon.output()}")
+                errors += 1
+                continue
+            check(data == content[offset:offset + BLOCK], f"wrong bytes at {offset}")
+        client.connection.close()
+        daemon.power_off()
+    return errors
+
+
+def check_reported(path, blocks, what):
+    for block in blocks:
+        with flipped_bit(path, block) as place:
+            report = appliance.fsck(path, expect=4)
+            check(report["findings"], f"no finding for the flip of {what} at byte {place}")
+    print(f"{len(blocks)} flips in {what}: all reported")
+
+
+def sample(blocks, count):
+    blocks = sorted(blocks)
+    return chance.sample(blocks, min(count, len(blocks)))
+
+
+pool_path = appliance.path("pool.img")
+content = fill(pool_path)
+appliance.fsck(pool_path)
+pool = Pool(pool_path)
+levels = {level for owner, level in pool.nodes.values() if owner != 1}
+check(len(levels) > 1, "the volume's tree has one level only: this test needs more")
+print(f"{len(pool.nodes)} nodes, {len(pool.data)} data blocks")
+
+check_reported(pool_path, sample(pool.nodes, NODE_SAMPLE), "nodes")
+check_reported(pool_path, pool.labels, "labels")
+check_reported(pool_path, sample(pool.data, DATA_SAMPLE), "data blocks")
+
+refused = 0
+for block in sample(pool.nodes, READ_SAMPLE):
+    with flipped_bit(pool_path, block):
+        refused += read_all(pool_path, content, lambda offset: True) is None
+print(f"{READ_SAMPLE} flips in nodes: no wrong byte was read ({refused} pools refused to open)")
+
+for block in sample(pool.data, DATA_SAMPLE):
+    _, index = pool.data[block]
+    with flipped_bit(pool_path, block):
+        errors = read_all(pool_path, content, lambda offset: offset == index * BLOCK)
+        check(errors == 1, f"{errors} blocks were EIO, not 1")
+print(f"{DATA_SAMPLE} flips in data: EIO for that block alone")
+appliance.fsck(pool_path)

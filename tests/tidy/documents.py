@@ -1,0 +1,38 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Goal: documents name only files and make targets that exist."""
+import os
+import re
+
+import tree
+
+TOPS = "|".join(re.escape(top) for top in tree.TOP)
+PATH = re.compile(rf"(?<![\w/.-])((?:{TOPS})/[\w./*{{}},-]*[\w/*}}])|\]\(([^)#:]+)(?:#[^)]*)?\)")
+
+
+def targets():
+    return set(re.findall(r"^([a-zA-Z_-]+):", "\n".join(tree.lines("Makefile")), re.M))
+
+
+def exists(name, document):
+    if "*" in name or "{" in name:
+        return True
+    return os.path.exists(name) or os.path.exists(os.path.join(os.path.dirname(document), name))
+
+
+def main():
+    complaints = []
+    documents = tree.files(".md")
+    for document in documents:
+        for number, line in enumerate(tree.lines(document), 1):
+            for match in PATH.finditer(line):
+                name = match[1] or match[2]
+                if not exists(name, document):
+                    complaints.append(f"{document}:{number}: {name} does not exist")
+            for target in re.findall(r"`make ([a-z-]+)", line):
+                if target not in targets():
+                    complaints.append(f"{document}:{number}: there is no target {target}")
+    tree.finish(complaints, documents)
+
+
+main()

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Goal: fsck.lfsx keeps fsck(8)'s exit statuses, never writes, and says honestly that it does not
+repair; its JSON can be parsed."""
+import hashlib
+import json
+import os
+import pty
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+import appliance
+from appliance import check, path, run
+from lfsx_decode import BLOCK, Pool
+
+FSCK = f"{appliance.BUILD}/asan/bin/fsck.lfsx"
+
+
+def digest(name):
+    with open(name, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def on_a_terminal(*command):
+    """What the program prints when standard error is a terminal."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    text = b""
+    try:
+        while piece := os.read(ours, 4096):
+            text += piece
+    except OSError:
+        pass
+    process.wait()
+    return text.decode()
+
+
+# 16: wrong usage.
+run(FSCK, expect=16)
+run(FSCK, "--nonsense", "x", expect=16)
+run(FSCK, "-n", "-y", "x", expect=16)
+run(FSCK, "one", "two", expect=16)
+help_text = run(FSCK, "--help")
+check("cannot repair" in help_text, "--help does not say that nothing is repaired")
+
+# 8: the check could not be done.
+run(FSCK, path("absent.img"), expect=8)
+with open(path("zeros.img"), "wb") as file:
+    file.truncate(64 << 20)
+check("no LFSX pool" in run(FSCK, path("zeros.img"), expect=8), "it does not say what is wrong")
+report = json.loads(subprocess.run([FSCK, "--json", path("zeros.img")], stdout=subprocess.PIPE,
+                                   stderr=subprocess.DEVNULL, check=False).stdout)
+check(report["checked"] is False and report["exit_status"] == 8, f"JSON: {report}")
+
+# 0: clean.
+pool = path("pool.img")
+appliance.mkfs(pool, "128M", {"one": "64M", "two": "1G"})
+before = digest(pool)
+for options in ([], ["-n"], ["-p"], ["-a"], ["-y"], ["-f", "-y"], ["--metadata-only"]):
+    check("clean" in run(FSCK, *options, pool), f"{options}: it does not say clean")
+report = json.loads(run(FSCK, "--json", pool))
+check(report["findings"] == [] and report["exit_status"] == 0 and report["checked"] is True
+      and report["summary"]["datasets"] == 2, f"JSON: {report}")
+
+# On a terminal there is a progress bar; else there is none.
+check("[####" in on_a_terminal(FSCK, pool), "no progress bar on a terminal")
+check("####" not in run(FSCK, pool), "a progress bar although it is no terminal")
+
+# 4: damage, with number, name and place; nothing is repaired, and it says so.
+node = max(Pool(pool).nodes)
+with open(pool, "r+b") as file:
+    file.seek(node * BLOCK + 100)
+    byte = file.read(1)[0]
+    file.seek(node * BLOCK + 100)
+    file.write(bytes([byte ^ 1]))
+damaged = digest(pool)
+text = run(FSCK, pool, expect=4)
+check(f"block {node}" in text and "finding" in text, f"the finding is not explained:\n{text}")
+for option in ("-p", "-a", "-y"):
+    check("nothing was repaired" in run(FSCK, option, pool, expect=4),
+          f"{option} does not say that nothing was repaired")
+report = appliance.fsck(pool, expect=4)
+check(any(finding["block"] == node and finding["number"] > 0 and finding["name"]
+          for finding in report["findings"]), f"JSON: {report}")
+check(digest(pool) == damaged and damaged != before, "fsck.lfsx changed the image")
+
+# A pool that is being served is left alone: 8.
+appliance.mkfs(pool, "128M", {"one": "64M"})
+with appliance.Daemon(pool) as daemon:
+    check("in use" in run(FSCK, pool, expect=8), "it does not say that the pool is in use")
+    daemon.power_off()
+run(FSCK, pool)
