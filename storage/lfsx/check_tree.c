@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The walk over one tree. It needs no recursion and cannot go round in circles: the level falls by
+ * one with each step down, and a node that was claimed before is not entered.
+ */
+#include "base/assert.h"
+#include "base/mem.h"
+#include "storage/lfsx/check_internal.h"
+#include "storage/lfsx/values.h"
+
+/* What a node's parent says about its keys: low <= key < high. */
+struct bounds {
+    struct key low, high;
+    bool has_high; /* the rightmost nodes have no upper bound */
+};
+
+/* One inner node that the walk stands in; its page is check->path[level]. */
+struct step {
+    struct bounds bounds;
+    unsigned next; /* child */
+};
+
+static void skip(struct check_tree *tree) {
+    tree->incomplete = true;
+    tree->check->incomplete = true;
+}
+
+static void report_node(struct check_tree *tree, enum check_finding finding, uint64_t block,
+                        const char *what) {
+    check_report(tree->check, finding, block, "node at block %llu: %s (tree of %s)",
+                 (unsigned long long)block, what, tree->name);
+}
+
+/* Reads a node into the page of its level; false if it cannot be looked into. */
+static bool read_node(struct check_tree *tree, const struct pointer *pointer) {
+    struct check *check = tree->check;
+    struct disk_node *node = check->path[pointer->level];
+    enum status status =
+        blockdev_read(check->device, pointer->block * DISK_BLOCK_SIZE, node, DISK_BLOCK_SIZE);
+    if (!check_is_damage(check, status))
+        return false;
+    if (status != STATUS_OK) {
+        report_node(tree, CHECK_NODE_UNREADABLE, pointer->block, status_text(status));
+        return false;
+    }
+    const char *why = "";
+    status = node_validate(node, pointer, tree->owner, &why);
+    if (status != STATUS_OK)
+        report_node(tree, status == STATUS_CHECKSUM ? CHECK_NODE_CHECKSUM : CHECK_NODE_CORRUPT,
+                    pointer->block, why);
+    return status == STATUS_OK;
+}
+
+static void check_bounds(struct check_tree *tree, const struct disk_node *node,
+                         const struct bounds *bounds) {
+    uint64_t block = le64_get(node->block);
+    unsigned count = node_count(node);
+    if (count == 0)
+        return;
+    struct key first = node_key(node, 0);
+    struct key last = node_key(node, count - 1);
+    int below = key_compare(&first, &bounds->low);
+    if (below < 0 || (below > 0 && node->level > 0))
+        report_node(tree, CHECK_NODE_ORDER, block, "its first key is not what its parent says");
+    if (bounds->has_high && key_compare(&last, &bounds->high) >= 0)
+        report_node(tree, CHECK_NODE_ORDER, block, "its last key belongs behind the next node");
+}
+
+static void check_shape(struct check_tree *tree, const struct disk_node *node) {
+    uint64_t block = le64_get(node->block);
+    bool is_root = block == tree->root.block;
+    if (!is_root && node_count(node) == 0)
+        report_node(tree, CHECK_NODE_SHAPE, block, "it is empty");
+    if (is_root && node->level > 0 && node_count(node) < 2)
+        report_node(tree, CHECK_NODE_SHAPE, block, "it is a root with one child");
+}
+
+static void check_age(struct check_tree *tree, const struct disk_node *node,
+                      const struct disk_node *parent) {
+    const struct superblock *super = &tree->check->super;
+    uint64_t checkpoint = parent == NULL ? super->checkpoint : le64_get(parent->checkpoint);
+    uint64_t birth = parent == NULL ? super->epoch : le64_get(parent->birth);
+    uint64_t block = le64_get(node->block);
+    if (le64_get(node->checkpoint) > checkpoint)
+        report_node(tree, CHECK_NODE_AGE, block, "it is of a later checkpoint than its parent");
+    if (le64_get(node->birth) > birth)
+        report_node(tree, CHECK_NODE_AGE, block, "it is of a later epoch than its parent");
+}
+
+static void check_leaf(struct check_tree *tree, const struct disk_node *leaf) {
+    uint64_t block = le64_get(leaf->block);
+    for (unsigned i = 0; tree->check->failure == STATUS_OK && i < node_count(leaf); i++) {
+        struct item item = node_item(leaf, i);
+        const char *why = "";
+        if (value_validate(&item, &tree->check->label.geometry, tree->owner, &why) == STATUS_OK) {
+            tree->visit(tree, &item, block);
+            continue;
+        }
+        check_report(tree->check, CHECK_ITEM_INVALID, block,
+                     "item %u of the node at block %llu %s (tree of %s)", i,
+                     (unsigned long long)block, why, tree->name);
+        skip(tree);
+    }
+}
+
+/* Looks at one node; true if it is an inner one to go down into. */
+static bool enter(struct check_tree *tree, const struct pointer *pointer,
+                  const struct bounds *bounds, const struct disk_node *parent) {
+    struct check *check = tree->check;
+    if (pointer->level > DISK_LEVEL_MAX ||
+        !geometry_is_data(&check->label.geometry, pointer->block, 1)) {
+        report_node(tree, CHECK_NODE_LOCATION, pointer->block,
+                    "a pointer names it, but no node can be there");
+        skip(tree);
+        return false;
+    }
+    if (check_claim(check, pointer->block, 1, tree->name) == 0 || !read_node(tree, pointer)) {
+        skip(tree);
+        return false;
+    }
+    const struct disk_node *node = check->path[pointer->level];
+    tree->nodes++;
+    check->summary->nodes++;
+    check_bounds(tree, node, bounds);
+    check_shape(tree, node);
+    check_age(tree, node, parent);
+    if (node->level == 0)
+        check_leaf(tree, node);
+    return node->level > 0;
+}
+
+static struct bounds child_bounds(const struct disk_node *node, const struct step *step,
+                                  unsigned index) {
+    struct bounds bounds = step->bounds;
+    bounds.low = node_key(node, index);
+    if (index + 1 < node_count(node)) {
+        bounds.high = node_key(node, index + 1);
+        bounds.has_high = true;
+    }
+    return bounds;
+}
+
+void check_tree_walk(struct check_tree *tree) {
+    struct check *check = tree->check;
+    struct step steps[DISK_LEVEL_MAX + 1];
+    struct bounds everything = {0};
+    unsigned top = tree->root.level;
+    unsigned level = top;
+    if (!enter(tree, &tree->root, &everything, NULL))
+        return;
+    steps[level] = (struct step){.bounds = everything};
+    while (check->failure == STATUS_OK) {
+        struct step *step = &steps[level];
+        const struct disk_node *node = check->path[level];
+        if (step->next == node_count(node)) {
+            if (level == top)
+                return;
+            level++;
+            continue;
+        }
+        unsigned index = step->next++;
+        struct pointer child = node_child(node, index);
+        struct bounds bounds = child_bounds(node, step, index);
+        ASSERT(child.level == level - 1);
+        if (enter(tree, &child, &bounds, node))
+            steps[--level] = (struct step){.bounds = bounds};
+    }
+}
