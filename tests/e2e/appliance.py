@@ -134,12 +134,14 @@ class Served:
         return self
 
     def __exit__(self, kind, _value, _trace):
-        if kind and hasattr(self, "log"):
+        if kind:
             print(f"---- {self.log} ----\n{self.output()}\n----")
         if self.process and self.process.poll() is None:
             self.kill()
 
     def output(self):
+        if not os.path.exists(self.log):
+            return ""
         with open(self.log, encoding="utf-8", errors="replace") as file:
             return file.read()
 
