@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Checkpoints: the only way in which a state of the pool becomes durable, and the commit that
+ * FLUSH, FUA and the API wait for.
+ *
+ *   gather   exclusive lock: catalog records of changed datasets, maps, then every tree sealed from
+ *            its leaves up; the generation ends
+ *   write    no lock: nodes and map blocks to places that no durable checkpoint names
+ *   flush    the device
+ *   publish  the superblock: head, then tail
+ *   retire   written nodes are clean, blocks freed two checkpoints ago are free
+ *
+ * Invariants:
+ * 1. At most one checkpoint is on its way (checkpoint_running, guarded by commit_lock).
+ * 2. durable_generation is the newest checkpoint whose superblock is durable.
+ * 3. gather changes nothing that counts if it fails; after it, only the device can fail, and that
+ *    latches the pool.
+ */
+#include "base/assert.h"
+#include "base/log.h"
+#include "base/math.h"
+#include "base/mem.h"
+#include "storage/lfsx/pool.h"
+
+#define KEEPER_INTERVAL_NS 5000000000ull
+#define DISCARD_MIN_BLOCKS 64u /* smaller runs are not worth a command */
+#define WRITE_BATCH 64u        /* blocks */
+
+struct checkpoint {
+    uint64_t number;
+    struct superblock superblock;
+    struct alloc_snapshot maps;
+};
+
+/* What has to be in memory and set aside to bring the catalog up to date. */
+static enum status prefetch_catalog(struct lfsx_pool *pool, struct btree_cursor *cursor,
+                                    struct update_need *need) {
+    uint64_t leaves = 0;
+    uint64_t records = 0;
+    LIST_FOR_EACH(link, &pool->datasets) {
+        struct lfsx_volume *volume = LIST_CONTAINER(link, struct lfsx_volume, link);
+        if (!volume->tree.dirty)
+            continue;
+        struct key key = catalog_dataset_key(volume->id);
+        uint64_t walked;
+        enum status status = btree_prefetch(&pool->catalog, &key, &key, cursor, &walked);
+        if (status != STATUS_OK)
+            return status;
+        leaves += walked;
+        records++;
+    }
+    *need = (struct update_need){
+        .nodes = records == 0 ? 0 : btree_nodes_needed(&pool->catalog, leaves, 0), .frees = true};
+    return STATUS_OK;
+}
+
+/* Seals all trees. The catalog's records come last, since they hold the roots. */
+static void freeze_trees(struct lfsx_pool *pool) {
+    LIST_FOR_EACH(link, &pool->datasets) {
+        struct lfsx_volume *volume = LIST_CONTAINER(link, struct lfsx_volume, link);
+        if (!volume->tree.dirty)
+            continue;
+        btree_freeze(&volume->tree, &pool->writing);
+        catalog_store(volume);
+    }
+    btree_freeze(&pool->catalog, &pool->writing);
+}
+
+static void fill_superblock(struct lfsx_pool *pool, struct checkpoint *checkpoint) {
+    checkpoint->superblock = (struct superblock){.checkpoint = checkpoint->number,
+                                                 .epoch = pool->epoch,
+                                                 .written_ns = os_wall_clock_ns(),
+                                                 .catalog = pool->catalog.root,
+                                                 .catalog_nodes = pool->catalog.nodes,
+                                                 .next_dataset = pool->next_dataset,
+                                                 .used_blocks = checkpoint->maps.used_blocks,
+                                                 .map_root = checkpoint->maps.root};
+}
+
+static enum status gather_locked(struct lfsx_pool *pool, struct checkpoint *checkpoint,
+                                 struct btree_cursor *cursor) {
+    struct update_need need;
+    enum status status = prefetch_catalog(pool, cursor, &need);
+    if (status == STATUS_OK)
+        status = pool_update_begin(pool, &need);
+    if (status != STATUS_OK)
+        return status;
+    LIST_FOR_EACH(link, &pool->datasets) {
+        struct lfsx_volume *volume = LIST_CONTAINER(link, struct lfsx_volume, link);
+        if (volume->tree.dirty)
+            catalog_touch(volume);
+    }
+    checkpoint->number = pool->generation;
+    status = alloc_freeze(&pool->allocator, checkpoint->number, &checkpoint->maps);
+    if (status == STATUS_OK) {
+        freeze_trees(pool);
+        fill_superblock(pool, checkpoint);
+        pool->generation++;
+        pool->changed = false;
+    }
+    pool_update_end(pool);
+    return status;
+}
+
+/* AGAIN never leaves here. Sets checkpoint->number to 0 if there was nothing to do. */
+static enum status gather(struct lfsx_pool *pool, struct checkpoint *checkpoint, bool force) {
+    struct pool_retry retry = {0};
+    struct btree_cursor cursor;
+    enum status status;
+    do {
+        os_rwlock_lock_exclusive(&pool->lock);
+        if (pool->changed || force)
+            status = gather_locked(pool, checkpoint, &cursor);
+        else
+            status = STATUS_OK;
+        os_rwlock_unlock_exclusive(&pool->lock);
+    } while (pool_again(pool, &retry, &cursor.miss, &status));
+    return status;
+}
+
+/* Collects blocks until they fill a batch, then writes it. */
+struct writer {
+    struct blockdev *device;
+    enum status status;
+    uint64_t blocks[WRITE_BATCH];
+    void *pages[WRITE_BATCH];
+    uint64_t count;
+};
+
+static void writer_run(struct writer *writer) {
+    struct block_map map = {.count = writer->count, .blocks = writer->blocks};
+    if (writer->status == STATUS_OK)
+        writer->status = data_transfer(writer->device, BLOCK_WRITE, &map, writer->pages);
+    writer->count = 0;
+}
+
+static void writer_add(struct writer *writer, uint64_t block, void *page) {
+    writer->blocks[writer->count] = block;
+    writer->pages[writer->count] = page;
+    if (++writer->count == WRITE_BATCH)
+        writer_run(writer);
+}
+
+static enum status write_out(struct lfsx_pool *pool, const struct checkpoint *checkpoint) {
+    struct writer writer = {.device = pool->device};
+    uint64_t nodes = 0;
+    LIST_FOR_EACH(link, &pool->writing) {
+        struct cached_node *node = LIST_CONTAINER(link, struct cached_node, link);
+        writer_add(&writer, node->block, node->page);
+        nodes++;
+    }
+    for (uint64_t i = 0; i < checkpoint->maps.count; i++)
+        writer_add(&writer, checkpoint->maps.writes[i].block, checkpoint->maps.writes[i].page);
+    writer_run(&writer);
+    if (writer.status == STATUS_OK)
+        writer.status = blockdev_flush(pool->device);
+    if (writer.status == STATUS_OK)
+        writer.status = superblock_write(pool->device, &pool->label, &checkpoint->superblock);
+    POOL_COUNT(pool, checkpoints, 1);
+    POOL_COUNT(pool, checkpoint_nodes, nodes);
+    return writer.status;
+}
+
+static void retire_nodes(struct lfsx_pool *pool) {
+    os_rwlock_lock_exclusive(&pool->lock);
+    LIST_FOR_EACH_SAFE(link, &pool->writing)
+    cache_written(&pool->cache, LIST_CONTAINER(link, struct cached_node, link));
+    os_rwlock_unlock_exclusive(&pool->lock);
+}
+
+/* Tells the device which blocks are about to become free; a hint, so errors only end it. */
+static void discard_expiring(struct lfsx_pool *pool) {
+    const struct alloc_log *log = alloc_expiring(&pool->allocator);
+    enum status status = STATUS_OK;
+    for (uint64_t i = 0; i < log->count && status == STATUS_OK; i++)
+        if (log->runs[i].count >= DISCARD_MIN_BLOCKS)
+            status = blockdev_discard(pool->device, log->runs[i].block * DISK_BLOCK_SIZE,
+                                      log->runs[i].count * DISK_BLOCK_SIZE);
+}
+
+/* The caller holds the right to run a checkpoint. */
+static enum status run_checkpoint(struct lfsx_pool *pool, bool force) {
+    struct checkpoint checkpoint = {0};
+    enum status status = gather(pool, &checkpoint, force);
+    if (status != STATUS_OK || checkpoint.number == 0)
+        return status;
+    status = write_out(pool, &checkpoint);
+    alloc_snapshot_free(&checkpoint.maps);
+    if (status != STATUS_OK) {
+        pool_fail(pool, status, "a checkpoint could not be written");
+        return status;
+    }
+    retire_nodes(pool);
+    discard_expiring(pool);
+    alloc_rotate(&pool->allocator);
+    os_mutex_lock(&pool->commit_lock);
+    pool->durable_generation = checkpoint.number;
+    os_mutex_unlock(&pool->commit_lock);
+    return STATUS_OK;
+}
+
+/* The checkpoint that must be durable for all that was changed so far. */
+static uint64_t wanted_generation(struct lfsx_pool *pool) {
+    os_rwlock_lock_shared(&pool->lock);
+    uint64_t wanted = pool->changed ? pool->generation : pool->generation - 1;
+    os_rwlock_unlock_shared(&pool->lock);
+    return wanted;
+}
+
+/* Waits for the running checkpoint, or runs one. commit_lock is held on entry and exit. */
+static enum status advance(struct lfsx_pool *pool, bool force) {
+    if (pool->checkpoint_running) {
+        os_condition_wait(&pool->commit_done, &pool->commit_lock, OS_FOREVER);
+        return STATUS_OK;
+    }
+    pool->checkpoint_running = true;
+    os_mutex_unlock(&pool->commit_lock);
+    enum status status = run_checkpoint(pool, force);
+    os_mutex_lock(&pool->commit_lock);
+    pool->checkpoint_running = false;
+    os_condition_broadcast(&pool->commit_done);
+    return status;
+}
+
+static enum status commit_until(struct lfsx_pool *pool, uint64_t wanted, bool force) {
+    enum status status = STATUS_OK;
+    os_mutex_lock(&pool->commit_lock);
+    while (pool->durable_generation < wanted && status == STATUS_OK) {
+        status = advance(pool, force);
+        if (status == STATUS_OK && pool_writable(pool) != STATUS_OK)
+            status = STATUS_IO; /* another thread's checkpoint failed */
+    }
+    os_mutex_unlock(&pool->commit_lock);
+    return status;
+}
+
+enum status pool_commit(struct lfsx_pool *pool) {
+    if (pool->read_only)
+        return STATUS_OK;
+    if (pool_writable(pool) != STATUS_OK)
+        return STATUS_IO; /* what was acknowledged before may be lost: never say otherwise */
+    POOL_COUNT(pool, commits, 1);
+    return commit_until(pool, wanted_generation(pool), false);
+}
+
+enum status pool_checkpoint_force(struct lfsx_pool *pool) {
+    os_rwlock_lock_shared(&pool->lock);
+    uint64_t wanted = pool->generation;
+    os_rwlock_unlock_shared(&pool->lock);
+    return commit_until(pool, wanted, true);
+}
+
+static bool too_dirty(struct lfsx_pool *pool, uint64_t share) {
+    os_rwlock_lock_shared(&pool->lock);
+    bool dirty = pool->cache.dirty_count > pool->cache.budget / share;
+    os_rwlock_unlock_shared(&pool->lock);
+    return dirty;
+}
+
+void pool_throttle(struct lfsx_pool *pool) {
+    if (!too_dirty(pool, 4))
+        return;
+    os_mutex_lock(&pool->commit_lock);
+    os_condition_signal(&pool->keeper_wake);
+    os_mutex_unlock(&pool->commit_lock);
+    if (too_dirty(pool, 2))
+        (void)pool_commit(pool); /* a failure is latched, and answers the next write */
+}
+
+static void keep(void *argument) {
+    struct lfsx_pool *pool = argument;
+    catalog_reap(pool);
+    os_mutex_lock(&pool->commit_lock);
+    while (!pool->closing) {
+        os_condition_wait(&pool->keeper_wake, &pool->commit_lock, KEEPER_INTERVAL_NS);
+        os_mutex_unlock(&pool->commit_lock);
+        if (pool_writable(pool) == STATUS_OK)
+            (void)commit_until(pool, wanted_generation(pool), false);
+        os_mutex_lock(&pool->commit_lock);
+    }
+    os_mutex_unlock(&pool->commit_lock);
+}
+
+enum status pool_keeper_start(struct lfsx_pool *pool) {
+    return os_thread_start(&pool->keeper, "lfsx-keeper", keep, pool);
+}
+
+void pool_keeper_stop(struct lfsx_pool *pool) {
+    if (pool->keeper == NULL)
+        return;
+    os_mutex_lock(&pool->commit_lock);
+    pool->closing = true;
+    os_condition_broadcast(&pool->keeper_wake);
+    os_mutex_unlock(&pool->commit_lock);
+    os_thread_join(pool->keeper);
+    pool->keeper = NULL;
+}

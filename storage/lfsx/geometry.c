@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/lfsx/geometry.h"
+#include "base/assert.h"
+#include "base/math.h"
+
+#define JOURNAL_MIN_BLOCKS 256u    /* 1 MiB */
+#define JOURNAL_MAX_BLOCKS 262144u /* 1 GiB: more would only lengthen recovery */
+#define JOURNAL_SHARE 64u          /* of the device */
+#define MIN_DATA_BLOCKS 512u
+
+uint64_t geometry_map_level_blocks(const struct geometry *geometry, unsigned level) {
+    uint64_t count = geometry->regions;
+    for (unsigned i = 0; i < level; i++)
+        count = math_divide_up(count, DISK_MAP_FANOUT);
+    return count;
+}
+
+unsigned geometry_map_top(const struct geometry *geometry) {
+    unsigned level = 1;
+    while (geometry_map_level_blocks(geometry, level) > 1)
+        level++;
+    return level;
+}
+
+static uint64_t map_blocks_before(const struct geometry *geometry, unsigned level) {
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < level; i++)
+        sum += geometry_map_level_blocks(geometry, i);
+    return sum;
+}
+
+uint64_t geometry_map_address(const struct geometry *geometry, unsigned level, uint64_t index,
+                              unsigned copy) {
+    ASSERT(index < geometry_map_level_blocks(geometry, level));
+    ASSERT(copy < 2);
+    return geometry->map_start + 2 * (map_blocks_before(geometry, level) + index) + copy;
+}
+
+enum status geometry_plan(uint64_t device_blocks, struct geometry *geometry) {
+    if (device_blocks < DISK_MIN_DEVICE_BLOCKS)
+        return STATUS_TOO_SMALL;
+    struct geometry g = {.device_blocks = device_blocks};
+    g.regions = math_divide_up(device_blocks, DISK_REGION_BLOCKS);
+    g.map_start = DISK_AREA_BLOCKS;
+    g.map_blocks = 2 * map_blocks_before(&g, geometry_map_top(&g) + 1);
+    g.journal_start = g.map_start + g.map_blocks;
+    g.journal_blocks = device_blocks / JOURNAL_SHARE;
+    g.journal_blocks = MATH_MAX(g.journal_blocks, JOURNAL_MIN_BLOCKS);
+    g.journal_blocks = MATH_MIN(g.journal_blocks, JOURNAL_MAX_BLOCKS);
+    g.data_start = g.journal_start + g.journal_blocks;
+    g.data_end = device_blocks - DISK_AREA_BLOCKS;
+    if (g.data_end < g.data_start || g.data_end - g.data_start < MIN_DATA_BLOCKS)
+        return STATUS_TOO_SMALL;
+    *geometry = g;
+    return STATUS_OK;
+}
+
+enum status geometry_load(const struct disk_label *label, struct geometry *geometry) {
+    struct geometry planned;
+    if (geometry_plan(le64_get(label->device_blocks), &planned) != STATUS_OK)
+        return STATUS_CORRUPT;
+    if (le64_get(label->map_start) != planned.map_start ||
+        le64_get(label->map_blocks) != planned.map_blocks ||
+        le64_get(label->journal_start) != planned.journal_start ||
+        le64_get(label->journal_blocks) != planned.journal_blocks ||
+        le64_get(label->data_start) != planned.data_start ||
+        le64_get(label->data_end) != planned.data_end)
+        return STATUS_CORRUPT;
+    *geometry = planned;
+    return STATUS_OK;
+}
+
+void geometry_store(const struct geometry *geometry, struct disk_label *label) {
+    label->device_blocks = le64_make(geometry->device_blocks);
+    label->map_start = le64_make(geometry->map_start);
+    label->map_blocks = le64_make(geometry->map_blocks);
+    label->journal_start = le64_make(geometry->journal_start);
+    label->journal_blocks = le64_make(geometry->journal_blocks);
+    label->data_start = le64_make(geometry->data_start);
+    label->data_end = le64_make(geometry->data_end);
+}
+
+static uint64_t area_start(const struct geometry *geometry, unsigned area) {
+    ASSERT(area < 2);
+    return area == 0 ? 0 : geometry->device_blocks - DISK_AREA_BLOCKS;
+}
+
+uint64_t geometry_label_address(const struct geometry *geometry, unsigned area) {
+    return area_start(geometry, area) + DISK_AREA_LABEL;
+}
+
+uint64_t geometry_slot_address(const struct geometry *geometry, unsigned area, unsigned slot) {
+    ASSERT(slot < DISK_RING_SLOTS);
+    return area_start(geometry, area) + DISK_AREA_RING + slot;
+}

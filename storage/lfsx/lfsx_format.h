@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every byte that LFSX puts on a device. docs/FORMAT.md is the normative text; no other file knows
+ * an offset. All integers are little-endian, all reserved bytes are zero when written and checked
+ * when read. Addresses count blocks of LFSX_BLOCK_SIZE from the start of the device.
+ *
+ *   0            64                                                      N-64           N
+ *   | head area  | allocation maps | journal | data and nodes ...         | tail area   |
+ *   | -,label,ring                                                        | -,label,ring|
+ */
+#ifndef STORAGE_LFSX_LFSX_FORMAT_H
+#define STORAGE_LFSX_LFSX_FORMAT_H
+
+#include "base/endian.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define DISK_BLOCK_SIZE 4096u
+#define DISK_VERSION 1u
+#define DISK_CHECKSUM_XXH64 1u
+
+/* Feature bits that this program knows, by what an ignorant program may still do. */
+#define DISK_COMPAT_KNOWN 0ull    /* read and write */
+#define DISK_RO_COMPAT_KNOWN 0ull /* read */
+#define DISK_INCOMPAT_KNOWN 0ull  /* nothing */
+
+/* ---- the areas at both ends ---- */
+
+#define DISK_AREA_BLOCKS 64u /* head area and tail area */
+#define DISK_AREA_LABEL 1u   /* the label's block inside of an area */
+#define DISK_AREA_RING 16u   /* the superblock ring's first block inside of an area */
+#define DISK_RING_SLOTS 32u  /* checkpoint C is in slot C % DISK_RING_SLOTS */
+#define DISK_MIN_DEVICE_BLOCKS 2048u
+
+#define DISK_LABEL_MAGIC "LFSXLABL"
+#define DISK_SUPERBLOCK_MAGIC "LFSXSUPR"
+#define DISK_MAP_MAGIC "LFSXMAPB"
+#define DISK_NODE_MAGIC 0x4e58464cu /* "LFXN" */
+
+/* Written once, at both ends: who the device is and how it is laid out. */
+struct disk_label {
+    le64 checksum; /* XXH64 of the block's bytes 8..4095 */
+    uint8_t magic[8];
+    le32 version;
+    le32 checksum_kind;
+    le64 compat, ro_compat, incompat;
+    uint8_t pool_uuid[16];
+    uint8_t device_uuid[16];
+    le32 device_index; /* in the pool; 0 */
+    le32 device_count; /* 1 */
+    le64 block;        /* where this copy stands */
+    le64 device_blocks;
+    le64 map_start; /* first block of the allocation maps */
+    le64 map_blocks;
+    le64 journal_start;
+    le64 journal_blocks;
+    le64 data_start; /* first block that the allocator may give out */
+    le64 data_end;   /* the block behind the last one */
+    le64 created_ns;
+    uint8_t label[64]; /* UTF-8, zero-padded, at least one zero */
+    uint8_t reserved[3872];
+};
+_Static_assert(sizeof(struct disk_label) == DISK_BLOCK_SIZE, "label");
+_Static_assert(offsetof(struct disk_label, pool_uuid) == 48, "label");
+_Static_assert(offsetof(struct disk_label, device_blocks) == 96, "label");
+_Static_assert(offsetof(struct disk_label, label) == 160, "label");
+
+/* ---- pointers ---- */
+
+/* Names a node or block and what must be found there. All zero: nothing. */
+struct disk_pointer {
+    le64 block;
+    le64 birth; /* epoch in which it was written */
+    le64 checksum;
+    le16 group; /* of devices; 0 */
+    uint8_t level;
+    uint8_t reserved[5];
+};
+_Static_assert(sizeof(struct disk_pointer) == 32, "pointer");
+
+/* Names one block of the allocation maps: which of its two copies counts. */
+struct disk_map_entry {
+    le64 checksum; /* XXH64 of the whole map block, bytes 8..4095: equals its own field */
+    le32 free_blocks;
+    uint8_t copy; /* 0 or 1 */
+    uint8_t reserved[3];
+};
+_Static_assert(sizeof(struct disk_map_entry) == 16, "map entry");
+
+/* ---- superblock ---- */
+
+/* One per checkpoint, in the ring of the head area first and, once that is durable, of the tail
+ * area.
+ */
+struct disk_superblock {
+    le64 checksum; /* XXH64 of the block's bytes 8..4095 */
+    uint8_t magic[8];
+    uint8_t pool_uuid[16];
+    le64 block; /* where this copy stands */
+    le64 checkpoint;
+    le64 epoch;
+    le64 written_ns;
+    struct disk_pointer catalog; /* root node of the catalog tree */
+    le64 catalog_nodes;
+    le64 next_dataset; /* identifier that the next dataset gets */
+    le64 used_blocks;  /* set bits in all bitmaps */
+    struct disk_map_entry map_root;
+    le64 journal_sequence; /* first journal entry that is newer than this checkpoint */
+    uint8_t reserved[3952];
+};
+_Static_assert(sizeof(struct disk_superblock) == DISK_BLOCK_SIZE, "superblock");
+_Static_assert(offsetof(struct disk_superblock, catalog) == 64, "superblock");
+_Static_assert(offsetof(struct disk_superblock, map_root) == 120, "superblock");
+
+/* ---- allocation maps ---- */
+
+#define DISK_MAP_PAYLOAD (DISK_BLOCK_SIZE - 64u)
+#define DISK_REGION_BLOCKS (DISK_MAP_PAYLOAD * 8u)                         /* 32,256 */
+#define DISK_MAP_FANOUT (DISK_MAP_PAYLOAD / sizeof(struct disk_map_entry)) /* 252 */
+
+/*
+ * Level 0: the bitmap of one region, bit b of byte B standing for the region's block 8 B + b, set
+ * if in use. Level n > 0: entries of DISK_MAP_FANOUT blocks of level n - 1. The highest level has
+ * one block, which the superblock's map_root names. Levels stand in the map area one after the
+ * other, level 0 first, and each block has two places side by side: copy 0 and copy 1.
+ */
+struct disk_map_block {
+    le64 checksum; /* XXH64 of the block's bytes 8..4095 */
+    uint8_t magic[8];
+    le64 block;      /* where this copy stands */
+    le64 checkpoint; /* that wrote it */
+    le64 index;      /* in its level */
+    uint8_t level;
+    uint8_t reserved[23];
+    union {
+        uint8_t bitmap[DISK_MAP_PAYLOAD];
+        struct disk_map_entry entries[DISK_MAP_FANOUT];
+    };
+};
+_Static_assert(sizeof(struct disk_map_block) == DISK_BLOCK_SIZE, "map block");
+_Static_assert(offsetof(struct disk_map_block, bitmap) == 64, "map block");
+
+/* ---- nodes ---- */
+
+/* Items are ordered by inode, then type, then offset. */
+struct disk_item {
+    le64 inode;
+    le64 offset;
+    uint8_t type;
+    uint8_t reserved;
+    le16 value_offset; /* bytes from the start of the node */
+    le16 value_length;
+    le16 reserved2;
+};
+_Static_assert(sizeof(struct disk_item) == 24, "item");
+
+/*
+ * Items follow the header in ascending order. Values lie at the end of the node, back to back: the
+ * first item's value ends at the node's end, each next one ends where the one before begins. The
+ * bytes between items and values are zero. In a node of level > 0 each value is a disk_pointer to
+ * a node of the next lower level, whose keys are all at least the item's key and below the next
+ * item's.
+ */
+struct disk_node {
+    le64 checksum; /* XXH64 of the node's bytes 8..4095; the pointer to the node holds the same */
+    le32 magic;
+    uint8_t level; /* 0: leaf */
+    uint8_t reserved;
+    le16 item_count;
+    le64 block;      /* where it stands */
+    le64 owner;      /* dataset whose tree it belongs to */
+    le64 birth;      /* epoch */
+    le64 checkpoint; /* that wrote it */
+    uint8_t reserved2[16];
+    struct disk_item items[];
+};
+_Static_assert(sizeof(struct disk_node) == 64, "node");
+
+#define DISK_NODE_PAYLOAD (DISK_BLOCK_SIZE - sizeof(struct disk_node))
+#define DISK_VALUE_MAX 1000u /* so that any node splits into two that are at most full */
+#define DISK_LEVEL_MAX 31u
+
+/* ---- item types and values ---- */
+
+enum disk_item_type {
+    DISK_TYPE_INODE = 1,   /* (inode, 0): disk_inode */
+    DISK_TYPE_ENTRY = 2,   /* (directory inode, name hash and slot): disk_entry and the name */
+    DISK_TYPE_EXTENT = 4,  /* (inode, first block): disk_extent and its checksums */
+    DISK_TYPE_DATASET = 16 /* catalog only: (dataset id, 0): disk_dataset and the name */
+};
+
+#define DISK_OWNER_CATALOG 1u  /* the catalog tree's owner number */
+#define DISK_FIRST_DATASET 16u /* identifiers below are the format's own */
+#define DISK_CATALOG_NAMES 0u  /* the catalog's inode under which dataset names stand */
+#define DISK_ROOT_INODE 1u     /* in a dataset: the volume's file or the share's root */
+
+struct disk_inode {
+    le32 mode; /* type and permission bits as in POSIX's st_mode */
+    le32 links;
+    le32 uid, gid;
+    le64 size; /* bytes */
+    le64 data_blocks;
+    le64 modified_ns, changed_ns, accessed_ns, created_ns;
+    le64 flags;
+    uint8_t reserved[56];
+};
+_Static_assert(sizeof(struct disk_inode) == 128, "inode");
+#define DISK_MODE_REGULAR 0100000u
+
+/*
+ * A name. The item's offset is XXH64(name, seed = the pool UUID's first eight bytes as le64) with
+ * its low four bits replaced by a slot number, so that up to 16 names may share a hash.
+ */
+struct disk_entry {
+    le64 target;  /* inode, or dataset identifier in the catalog */
+    uint8_t kind; /* 1: dataset */
+    uint8_t name_length;
+    uint8_t reserved[6];
+    uint8_t name[];
+};
+_Static_assert(sizeof(struct disk_entry) == 16, "entry");
+#define DISK_ENTRY_SLOTS 16u
+#define DISK_ENTRY_DATASET 1u
+
+/* A run of data blocks. The item's offset is its first block in the file. */
+struct disk_extent {
+    le64 block;
+    le64 birth;          /* epoch */
+    le32 block_count;    /* 1..DISK_EXTENT_MAX */
+    le32 stored_blocks;  /* on the device: equal to block_count while compression is 0 */
+    le16 group;          /* of devices; 0 */
+    uint8_t compression; /* 0: none */
+    uint8_t encryption;  /* 0: none */
+    uint8_t reserved[4];
+    le64 checksums[]; /* XXH64 of each block of 4,096 bytes */
+};
+_Static_assert(sizeof(struct disk_extent) == 32, "extent");
+#define DISK_EXTENT_MAX 64u
+
+struct disk_dataset {
+    le64 id;
+    uint8_t uuid[16];
+    uint8_t kind;  /* DISK_DATASET_VOLUME */
+    uint8_t state; /* DISK_DATASET_LIVE or DISK_DATASET_DELETING */
+    uint8_t name_length;
+    uint8_t reserved[5];
+    struct disk_pointer root; /* root node of its tree */
+    le64 node_blocks;         /* nodes in its tree */
+    le64 data_blocks;         /* data blocks that its extents name */
+    le64 created_ns;
+    le64 birth; /* epoch */
+    uint8_t reserved2[96];
+    uint8_t name[]; /* none while deleting */
+};
+_Static_assert(sizeof(struct disk_dataset) == 192, "dataset");
+#define DISK_DATASET_VOLUME 1u
+#define DISK_DATASET_LIVE 0u
+#define DISK_DATASET_DELETING 1u
+
+#endif

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bringing a pool into memory and out of it again; what it tells about itself. */
+#include "storage/lfsx/open.h"
+#include "base/assert.h"
+#include "base/log.h"
+#include "base/math.h"
+#include "base/mem.h"
+
+#define CACHE_SHARE 4u /* of the memory that there is */
+
+static void init_locks(struct lfsx_pool *pool) {
+    os_rwlock_init(&pool->lock);
+    os_mutex_init(&pool->commit_lock);
+    os_condition_init(&pool->commit_done);
+    os_condition_init(&pool->keeper_wake);
+    os_mutex_init(&pool->state_lock);
+}
+
+static void destroy_locks(struct lfsx_pool *pool) {
+    os_rwlock_destroy(&pool->lock);
+    os_mutex_destroy(&pool->commit_lock);
+    os_condition_destroy(&pool->commit_done);
+    os_condition_destroy(&pool->keeper_wake);
+    os_mutex_destroy(&pool->state_lock);
+}
+
+enum status pool_new(struct blockdev *device, const struct label *label,
+                     const struct lfsx_open_options *options, struct lfsx_pool **out) {
+    struct lfsx_pool *pool = os_alloc_zeroed(sizeof *pool);
+    if (pool == NULL)
+        return STATUS_NO_MEMORY;
+    uint64_t cache_bytes = options == NULL ? 0 : options->cache_bytes;
+    if (cache_bytes == 0) {
+        struct os_memory_info memory;
+        os_memory_info(&memory);
+        cache_bytes = memory.total_bytes / CACHE_SHARE;
+    }
+    if (cache_init(&pool->cache, cache_bytes) != STATUS_OK) {
+        os_free(pool);
+        return STATUS_NO_MEMORY;
+    }
+    init_locks(pool);
+    pool->device = device;
+    pool->label = *label;
+    pool->read_only = options != NULL && (options->flags & LFSX_OPEN_READ_ONLY) != 0;
+    list_init(&pool->datasets);
+    list_init(&pool->writing);
+    *out = pool;
+    return STATUS_OK;
+}
+
+void pool_free(struct lfsx_pool *pool) {
+    struct list_node *link;
+    while ((link = list_pop_front(&pool->datasets)) != NULL) {
+        struct lfsx_volume *v = LIST_CONTAINER(link, struct lfsx_volume, link);
+        ASSERT(v->open_count == 0);
+        catalog_free(v);
+    }
+    /* What a failed checkpoint left behind. */
+    LIST_FOR_EACH_SAFE(writing, &pool->writing)
+    cache_written(&pool->cache, LIST_CONTAINER(writing, struct cached_node, link));
+    cache_destroy(&pool->cache);
+    destroy_locks(pool);
+    os_free(pool);
+}
+
+static enum status newest_superblock(struct blockdev *device, const struct label *label,
+                                     struct superblock *superblock) {
+    struct ring *ring = os_alloc(sizeof *ring);
+    if (ring == NULL)
+        return STATUS_NO_MEMORY;
+    enum status status = ring_read(device, label, ring);
+    if (status == STATUS_OK)
+        status = ring_newest(ring, superblock);
+    os_free(ring);
+    if (status == STATUS_CORRUPT)
+        log_error("lfsx",
+                  "%s: no superblock can be trusted to be the newest: a checkpoint that was "
+                  "acknowledged may be damaged; run fsck.lfsx",
+                  device->name);
+    return status;
+}
+
+/* Loads what the superblock names. The allocator exists afterwards if the status is OK. */
+static enum status load(struct lfsx_pool *pool, const struct superblock *superblock) {
+    pool->catalog = (struct btree){.pool = pool,
+                                   .owner = DISK_OWNER_CATALOG,
+                                   .root = superblock->catalog,
+                                   .nodes = superblock->catalog_nodes};
+    pool->next_dataset = superblock->next_dataset;
+    pool->epoch = superblock->epoch;
+    pool->generation = superblock->checkpoint + 1;
+    pool->durable_generation = superblock->checkpoint;
+    enum status status =
+        alloc_load(&pool->allocator, &pool->label.geometry, pool->device, &superblock->map_root);
+    if (status != STATUS_OK)
+        return status;
+    status = catalog_load(pool);
+    if (status == STATUS_OK && !pool->read_only)
+        status = pool_keeper_start(pool);
+    if (status != STATUS_OK)
+        alloc_destroy(&pool->allocator);
+    return status;
+}
+
+enum status lfsx_pool_open(struct blockdev *device, const struct lfsx_open_options *options,
+                           struct lfsx_pool **out) {
+    if (device->limits.read_only && (options == NULL || !(options->flags & LFSX_OPEN_READ_ONLY)))
+        return STATUS_READ_ONLY;
+    struct label label;
+    struct superblock superblock;
+    enum status status = label_read(device, &label);
+    if (status == STATUS_OK)
+        status = newest_superblock(device, &label, &superblock);
+    struct lfsx_pool *pool = NULL;
+    if (status == STATUS_OK)
+        status = pool_new(device, &label, options, &pool);
+    if (status != STATUS_OK)
+        return status;
+    status = load(pool, &superblock);
+    if (status != STATUS_OK) {
+        pool_free(pool);
+        return status;
+    }
+    *out = pool;
+    return STATUS_OK;
+}
+
+enum status lfsx_pool_close(struct lfsx_pool *pool) {
+    pool_keeper_stop(pool);
+    enum status status = pool_commit(pool);
+    alloc_destroy(&pool->allocator);
+    pool_free(pool);
+    return status;
+}
+
+enum status lfsx_pool_commit(struct lfsx_pool *pool) {
+    return pool_commit(pool);
+}
+
+void lfsx_pool_info(struct lfsx_pool *pool, struct lfsx_pool_info *info) {
+    memset(info, 0, sizeof *info);
+    memcpy(info->uuid, pool->label.pool_uuid, sizeof info->uuid);
+    memcpy(info->label, pool->label.text, sizeof info->label);
+    const struct geometry *geometry = &pool->label.geometry;
+    os_rwlock_lock_shared(&pool->lock);
+    uint64_t reserve = pool_reserve_blocks(pool);
+    info->epoch = pool->epoch;
+    LIST_FOR_EACH(link, &pool->datasets)
+    info->volume_count += !LIST_CONTAINER(link, struct lfsx_volume, link)->deleting;
+    os_rwlock_unlock_shared(&pool->lock);
+    uint64_t pending = alloc_pending_blocks(&pool->allocator);
+    uint64_t free_blocks = alloc_free_blocks(&pool->allocator) + pending;
+    uint64_t data_blocks = geometry->data_end - geometry->data_start;
+    info->size_bytes = data_blocks * LFSX_BLOCK_SIZE;
+    info->used_bytes = (data_blocks - MATH_MIN(free_blocks, data_blocks)) * LFSX_BLOCK_SIZE;
+    info->available_bytes = free_blocks > reserve ? (free_blocks - reserve) * LFSX_BLOCK_SIZE : 0;
+    os_mutex_lock(&pool->commit_lock);
+    info->checkpoint = pool->durable_generation;
+    os_mutex_unlock(&pool->commit_lock);
+    info->read_only = pool_writable(pool) != STATUS_OK;
+    os_mutex_lock(&pool->state_lock);
+    info->failure = pool->failure;
+    os_mutex_unlock(&pool->state_lock);
+}
+
+void lfsx_pool_statistics(struct lfsx_pool *pool, struct lfsx_pool_statistics *out) {
+    const uint64_t *from = (const uint64_t *)&pool->statistics;
+    uint64_t *to = (uint64_t *)out;
+    for (size_t i = 0; i < sizeof *out / sizeof *to; i++)
+        to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+    out->cache_hits = __atomic_load_n(&pool->cache.hits, __ATOMIC_RELAXED);
+    out->cache_misses = __atomic_load_n(&pool->cache.misses, __ATOMIC_RELAXED);
+    os_rwlock_lock_shared(&pool->lock);
+    out->cache_bytes = pool->cache.node_count * LFSX_BLOCK_SIZE;
+    os_rwlock_unlock_shared(&pool->lock);
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An open pool, as the files of this folder share it.
+ *
+ * Lock order: dataset range lock -> commit_lock -> lock -> allocator.lock -> state_lock.
+ * No lock of these is held across I/O but the range lock (which only overlapping writes of one
+ * volume wait for) and, by whoever runs the checkpoint, the right to run it (checkpoint_running).
+ *
+ * Generations: changes belong to the running generation, whose number is that of the checkpoint
+ * that will make them durable. pool_freeze (checkpoint.c) ends it in one instant under the
+ * exclusive lock.
+ */
+#ifndef STORAGE_LFSX_POOL_H
+#define STORAGE_LFSX_POOL_H
+
+#include "base/blockdev.h"
+#include "base/list.h"
+#include "base/os.h"
+#include "storage/lfsx/alloc.h"
+#include "storage/lfsx/btree.h"
+#include "storage/lfsx/cache.h"
+#include "storage/lfsx/lfsx.h"
+#include "storage/lfsx/rangelock.h"
+#include "storage/lfsx/super.h"
+
+struct lfsx_volume {
+    struct lfsx_pool *pool;
+    struct list_node link; /* pool->datasets; pool->lock */
+    uint64_t id;
+    uint8_t uuid[16];
+    char name[LFSX_NAME_MAX + 1];
+    uint64_t size; /* bytes */
+    uint64_t created_ns;
+    uint64_t birth;
+    struct rangelock ranges; /* blocks that a write is under way to */
+
+    /* pool->lock */
+    struct btree tree;
+    uint64_t data_blocks;
+    uint32_t open_count;
+    bool deleting;
+    bool reaped; /* somebody is freeing what it holds */
+};
+
+struct lfsx_pool {
+    struct blockdev *device;
+    struct label label;
+    bool read_only;
+
+    struct os_rwlock lock; /* guards the trees, the cache, the datasets and the fields below */
+    struct node_cache cache;
+    struct btree catalog;
+    struct list_node datasets; /* struct lfsx_volume.link */
+    uint64_t next_dataset;
+    uint64_t epoch;
+    uint64_t generation;      /* number of the checkpoint that is being gathered */
+    bool updating;            /* an update is under way: the lock is held exclusive */
+    bool changed;             /* something belongs to the running generation */
+    struct list_node writing; /* nodes of the checkpoint on its way; its runner's between locks */
+
+    struct allocator allocator; /* has its own lock */
+
+    struct os_mutex commit_lock; /* guards those below; see checkpoint.c */
+    struct os_condition commit_done;
+    bool checkpoint_running;
+    uint64_t durable_generation; /* newest checkpoint on the device */
+    struct os_thread *keeper;    /* checkpoints what nobody flushes */
+    struct os_condition keeper_wake;
+    bool closing;
+
+    struct os_mutex state_lock; /* guards the two below */
+    enum status failure;
+    struct lfsx_pool_statistics statistics;
+};
+
+/* Reads a node that an operation missed and adds it to the cache. No lock held. IO, CHECKSUM and
+ * CORRUPT are logged with the address; NO_MEMORY. */
+enum status pool_load(struct lfsx_pool *pool, const struct btree_miss *miss);
+
+/*
+ * One attempt at an operation on trees. AGAIN with cursor->miss set asks for a node and for another
+ * attempt: nothing was changed so far.
+ */
+typedef enum status pool_step(void *context, struct btree_cursor *cursor);
+
+/* Attempts the step, with the lock shared, until it finds all it needs in memory. A node that
+ * cannot be read ends it only if the step asks for the very same one again: it may have moved
+ * meanwhile. */
+enum status pool_look(struct lfsx_pool *pool, pool_step *step, void *context);
+
+/* The same with the lock exclusive, for a step that changes something (in an update). On NO_SPACE
+ * frees what is pending and attempts again. */
+enum status pool_change(struct lfsx_pool *pool, pool_step *step, void *context);
+
+/* What both are made of, for a caller with a loop of its own: after an attempt, loads what was
+ * missed; false when *status is final. No lock held. */
+struct pool_retry {
+    bool failed;
+    struct pointer pointer;
+};
+bool pool_again(struct lfsx_pool *pool, struct pool_retry *retry, const struct btree_miss *miss,
+                enum status *status);
+
+/* ---- updates: the only way to change anything ---- */
+
+/* What an update may use up. */
+struct update_need {
+    uint64_t nodes;    /* new nodes */
+    uint64_t releases; /* calls of alloc_release() beyond those for nodes */
+    bool frees;        /* it gives space back, so it may dip into the reserve */
+};
+
+/* With the lock held exclusive, before the first change: NO_MEMORY, NO_SPACE, READ_ONLY. Afterwards
+ * no change can fail. */
+enum status pool_update_begin(struct lfsx_pool *pool, const struct update_need *need);
+/* Before the lock is released. */
+void pool_update_end(struct lfsx_pool *pool);
+
+/* Runs checkpoints so that pending blocks become free. False if there are none to gain. No lock. */
+bool pool_reclaim(struct lfsx_pool *pool);
+
+/* Blocks that only updates which free space may use: what checkpoint, delete and trim need. */
+uint64_t pool_reserve_blocks(const struct lfsx_pool *pool);
+
+/* Blocks and pages of nodes, in an update. */
+struct cached_node *pool_node_new(struct lfsx_pool *pool, uint8_t level, uint64_t owner);
+struct cached_node *pool_node_copy(struct lfsx_pool *pool, struct cached_node *node);
+void pool_node_release(struct lfsx_pool *pool, struct cached_node *node);
+
+/* ---- checkpoints ---- */
+
+/* Makes all that was changed before the call durable; shares the work of others. No lock held. */
+enum status pool_commit(struct lfsx_pool *pool);
+/* After a change: sees to it that dirty nodes do not outgrow the cache; may wait. No lock held. */
+void pool_throttle(struct lfsx_pool *pool);
+enum status pool_keeper_start(struct lfsx_pool *pool);
+void pool_keeper_stop(struct lfsx_pool *pool);
+/* Writes a checkpoint even if nothing changed. No lock held. */
+enum status pool_checkpoint_force(struct lfsx_pool *pool);
+
+/* Latches the pool read-only with its cause; the first cause stays. Any lock may be held. */
+void pool_fail(struct lfsx_pool *pool, enum status cause, const char *what);
+/* READ_ONLY, or OK if the pool takes changes. Any lock may be held. */
+enum status pool_writable(struct lfsx_pool *pool);
+
+/* Adds to a counter of pool->statistics. Any lock may be held. */
+#define POOL_COUNT(pool, counter, amount)                                                          \
+    __atomic_fetch_add(&(pool)->statistics.counter, (amount), __ATOMIC_RELAXED)
+
+/* ---- catalog.c ---- */
+
+/* Reads every dataset record into pool->datasets. No lock held. */
+enum status catalog_load(struct lfsx_pool *pool);
+/* In an update, prefetched: makes the nodes on the way to a dataset's record dirty. */
+void catalog_touch(struct lfsx_volume *dataset);
+/* After catalog_touch and with the tree sealed: brings the record up to date in place. */
+void catalog_store(struct lfsx_volume *dataset);
+/* The live dataset with the name, NULL if there is none. Lock shared or exclusive. */
+struct lfsx_volume *catalog_find(struct lfsx_pool *pool, const char *name);
+/* Releases a dataset in memory that is in no list. */
+void catalog_free(struct lfsx_volume *dataset);
+/* Frees what datasets hold whose deletion a crash interrupted. No lock held. */
+void catalog_reap(struct lfsx_pool *pool);
+struct key catalog_dataset_key(uint64_t id);
+
+/* ---- data.c: blocks of a volume on the device ---- */
+
+/* What a file's blocks are: for each, its address (0: hole) and checksum. */
+struct block_map {
+    uint64_t count;
+    uint64_t *blocks;
+    uint64_t *checksums;
+};
+enum status block_map_alloc(struct block_map *map, uint64_t count);
+void block_map_free(struct block_map *map);
+
+/* Reads or writes the blocks that the map names from or to pages[], holes skipped, runs as large
+ * requests. The first error; all requests have ended. No lock held. */
+enum status data_transfer(struct blockdev *device, enum block_operation operation,
+                          const struct block_map *map, void *const *pages);
+
+/* ---- extents.c: the extents of one file in a tree ---- */
+
+/* Looks up [first, first + map->count). Lock shared or exclusive. AGAIN. */
+enum status extents_lookup(struct lfsx_volume *volume, uint64_t first, struct block_map *map,
+                           struct btree_cursor *cursor);
+/* What replacing [first, first + count) with `pieces` extents needs. Lock exclusive. AGAIN. */
+enum status extents_prefetch(struct lfsx_volume *volume, uint64_t first, uint64_t count,
+                             uint64_t pieces, struct btree_cursor *cursor,
+                             struct update_need *need);
+/* The first extent that ends behind `first`, and up to `limit` of its successors, cover [*begin,
+ * *end) with or without holes. NOT_FOUND, AGAIN. Lock shared or exclusive. */
+enum status extents_next(struct lfsx_volume *volume, uint64_t first, uint64_t limit,
+                         uint64_t *begin, uint64_t *end, struct btree_cursor *cursor);
+/* Number of extents that the map becomes. */
+uint64_t extents_count(const struct block_map *map);
+/* Removes what is in the range and releases its blocks. In an update. */
+void extents_punch(struct lfsx_volume *volume, uint64_t first, uint64_t count);
+/* Adds the mapped blocks, which were in flight, to a hole. In an update. */
+void extents_add(struct lfsx_volume *volume, uint64_t first, const struct block_map *map);
+
+/* ---- volume.c ---- */
+
+/* Makes a hole of [first, first + count), in steps that each are an update. No lock held. SHUTDOWN
+ * if the pool closes while a deleted volume is punched: the next open goes on. */
+enum status volume_punch(struct lfsx_volume *volume, uint64_t first, uint64_t count);
+
+#endif
