@@ -10,7 +10,7 @@
 
 static uint64_t deadline(const struct nvme_controller *controller) {
     uint64_t now = os_now_ns();
-    bool resetting = controller->reset_deadline_ns > now;
+    bool resetting = controller->reset_deadline_ns != 0;
     return resetting ? controller->reset_deadline_ns : now + NVME_ADMIN_TIMEOUT_NS;
 }
 
