@@ -28,10 +28,8 @@ struct waiter {
     struct list_node link;
 };
 
-void nbd_budget_init(struct nbd_budget *budget) {
-    struct os_memory_info memory;
-    os_memory_info(&memory);
-    budget->total = MATH_MAX(memory.total_bytes / SHARE_OF_MEMORY, (uint64_t)LARGEST_REQUEST);
+void nbd_budget_init(struct nbd_budget *budget, uint64_t memory_bytes) {
+    budget->total = MATH_MAX(memory_bytes / SHARE_OF_MEMORY, (uint64_t)LARGEST_REQUEST);
     budget->per_account = MATH_MAX(budget->total / SHARE_OF_TOTAL, (uint64_t)LARGEST_REQUEST);
     budget->used = 0;
     budget->sleepers = 0;

@@ -15,7 +15,9 @@
 #include "base/list.h"
 #include "base/os.h"
 #include "services/nbd/nbd.h"
+#include "services/nbd/nbd_budget.h"
 #include "services/nbd/nbd_proto.h"
+#include "services/nbd/nbd_request.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,53 +30,7 @@
 /* Payloads travel in pieces of this size, so that progress can be seen between them. */
 #define NBD_PIECE_BYTES ((size_t)1 << 20)
 
-/* ---- nbd_budget.c: the memory that requests in flight may hold ---- */
-
-struct nbd_budget {
-    uint64_t total;        /* bytes; constant */
-    uint64_t per_account;  /* bytes; constant */
-    struct os_mutex mutex; /* guards what follows, and the accounts but for the two times */
-    struct os_condition released;
-    uint64_t used;
-    struct list_node accounts;
-    struct list_node queue; /* who waits for the total, oldest first */
-    unsigned sleepers;
-};
-
-/* One connection's part. */
-struct nbd_account {
-    struct list_node link;
-    struct stream *stream; /* aborted if the client starves others */
-    uint64_t used;
-    bool closed; /* grants nothing any more */
-    /* Since when the client has owed the rest of a payload, or has had to take a piece of a reply;
-     * 0: it owes nothing. Atomic. */
-    uint64_t payload_since;
-    uint64_t reply_since;
-};
-
-void nbd_budget_init(struct nbd_budget *budget);
-void nbd_budget_destroy(struct nbd_budget *budget);
-void nbd_account_open(struct nbd_budget *budget, struct nbd_account *account,
-                      struct stream *stream);
-/* Everything was released. */
-void nbd_account_close(struct nbd_budget *budget, struct nbd_account *account);
-/* Waits until the bytes (at most a maximal request's) may be used. CLOSED after a cancel. */
-enum status nbd_account_take(struct nbd_budget *budget, struct nbd_account *account,
-                             uint64_t bytes);
-void nbd_account_release(struct nbd_budget *budget, struct nbd_account *account, uint64_t bytes);
-/* Makes take return CLOSED, now and later. */
-void nbd_account_cancel(struct nbd_budget *budget, struct nbd_account *account);
-
 /* ---- nbd_export.c: a volume as a client sees it ---- */
-
-struct nbd_export {
-    struct lfsx_volume *volume; /* NULL: none */
-    char name[LFSX_NAME_MAX + 1];
-    uint64_t size;
-    bool read_only;
-    uint16_t transmission_flags;
-};
 
 /* Opens the volume of that name, which comes from the wire; the empty name means the pool's only
  * volume. NOT_FOUND, or what lfsx_volume_open returns. */
@@ -107,18 +63,6 @@ static inline void nbd_count(uint64_t *counter, uint64_t amount) {
 
 /* ---- nbd_connection.c ---- */
 
-/* One command, from its header on the wire to its reply. */
-struct nbd_request {
-    struct list_node link; /* connection.queue or connection.spare */
-    uint16_t type;
-    uint16_t flags;
-    uint64_t cookie;
-    uint64_t offset;
-    uint32_t length;
-    struct lfsx_buffer *buffer; /* of reads and writes */
-    uint64_t charged;           /* bytes taken from the account */
-};
-
 struct nbd_connection {
     struct list_node link; /* server.connections; guarded by server.mutex */
     bool negotiating;      /* guarded by server.mutex */
@@ -127,6 +71,7 @@ struct nbd_connection {
     struct stream *stream;
     struct nbd_export export; /* constant once the transmission phase began */
     struct nbd_account account;
+    unsigned logged_failure; /* enum status, the last that was logged; atomic */
 
     struct os_mutex mutex;    /* guards what follows up to reply_mutex */
     struct os_condition work; /* for workers: something queued, or the end */
@@ -138,8 +83,6 @@ struct nbd_connection {
     bool ending;   /* the reader has left; workers finish the queue and end */
     bool stopping; /* the server is: refuse new requests, abort once nothing is outstanding */
     bool dead;     /* the stream was aborted: replies are dropped, queued requests too */
-
-    unsigned logged_failure; /* enum status; atomic */
 
     struct os_mutex reply_mutex; /* held while a reply is written */
 };
@@ -179,21 +122,5 @@ void nbd_workers_finish(struct nbd_connection *connection);
  * connection. */
 void nbd_reply(struct nbd_connection *connection, uint64_t cookie, uint32_t error,
                const struct lfsx_buffer *buffer);
-
-/* ---- nbd_validate.c: the one judge of requests, the one mapping of errors ---- */
-
-struct nbd_refusal {
-    uint32_t error;      /* NBD_E... */
-    const char *message; /* for the log */
-};
-
-/* True if the request may be executed on the export: its type is known, its flags fit the type, its
- * range is inside. Nothing was allocated for it yet. */
-bool nbd_validate(const struct nbd_export *export, const struct nbd_request *request,
-                  struct nbd_refusal *refusal);
-/* The NBD error that a status means. */
-uint32_t nbd_error(enum status status);
-/* "READ" and so on; for the log. */
-const char *nbd_command_name(uint16_t type);
 
 #endif

@@ -123,7 +123,7 @@ static void server_init(struct nbd_server *server, struct lfsx_pool *pool,
     uint64_t strangers = memory.total_bytes / NEGOTIATING_SHARE / NEGOTIATING_BYTES;
     server->negotiating_max = (unsigned)MATH_MIN(MATH_MAX(strangers, NEGOTIATING_MIN), UINT32_MAX);
     os_completion_init(&server->threads);
-    nbd_budget_init(&server->budget);
+    nbd_budget_init(&server->budget, memory.total_bytes);
     os_mutex_init(&server->mutex);
     list_init(&server->connections);
 }
