@@ -60,7 +60,8 @@ static void check_bounds(struct check_tree *tree, const struct disk_node *node,
     struct key first = node_key(node, 0);
     struct key last = node_key(node, count - 1);
     int below = key_compare(&first, &bounds->low);
-    if (below < 0 || (below > 0 && node->level > 0))
+    bool must_equal = node->level > 0 && block != tree->root.block;
+    if (below < 0 || (below > 0 && must_equal))
         report_node(tree, CHECK_NODE_ORDER, block, "its first key is not what its parent says");
     if (bounds->has_high && key_compare(&last, &bounds->high) >= 0)
         report_node(tree, CHECK_NODE_ORDER, block, "its last key belongs behind the next node");
@@ -71,8 +72,6 @@ static void check_shape(struct check_tree *tree, const struct disk_node *node) {
     bool is_root = block == tree->root.block;
     if (!is_root && node_count(node) == 0)
         report_node(tree, CHECK_NODE_SHAPE, block, "it is empty");
-    if (is_root && node->level > 0 && node_count(node) < 2)
-        report_node(tree, CHECK_NODE_SHAPE, block, "it is a root with one child");
 }
 
 static void check_age(struct check_tree *tree, const struct disk_node *node,
