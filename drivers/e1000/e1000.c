@@ -19,9 +19,9 @@
 #define REGISTERS_LENGTH 0x5c00u /* all that e1000_regs.h names lie below */
 
 #define INTERRUPTS                                                                                 \
-    (E1000_INTERRUPT_TXDW | E1000_INTERRUPT_LSC | E1000_INTERRUPT_RXDMT0 | E1000_INTERRUPT_RXO |   \
-     E1000_INTERRUPT_RXT0)
+    (E1000_INTERRUPT_LSC | E1000_INTERRUPT_RXDMT0 | E1000_INTERRUPT_RXO | E1000_INTERRUPT_RXT0)
 
+#define SERVICE_PATIENCE_NS 100000000ull
 #define HOUSEKEEPING_NS 1000000000ull
 #define STALLED_HOUSEKEEPINGS 3u
 
@@ -43,7 +43,7 @@ static bool interrupt(void *context) {
     /* While masked, the pin's other users interrupt; the causes are for the thread to read. */
     if (!state->masked) {
         uint32_t causes = e1000_read(device, E1000_ICR);
-        ours = (causes & INTERRUPTS) != 0;
+        ours = (causes & (INTERRUPTS | E1000_INTERRUPT_TXDW)) != 0;
         if (ours) {
             e1000_write(device, E1000_IMC, E1000_ALL_ONES);
             state->masked = true;
@@ -65,9 +65,12 @@ static void mask_interrupts(struct e1000 *device) {
 }
 
 static void unmask_interrupts(struct e1000 *device) {
+    uint32_t interrupts = INTERRUPTS;
+    if (e1000_tx_starved(device))
+        interrupts |= E1000_INTERRUPT_TXDW;
     uint64_t flags = spinlock_lock(&device->interrupt.lock);
     device->interrupt.masked = false;
-    e1000_write(device, E1000_IMS, INTERRUPTS);
+    e1000_write(device, E1000_IMS, interrupts);
     spinlock_unlock(&device->interrupt.lock, flags);
 }
 
@@ -202,7 +205,7 @@ static void service(void *argument) {
             continue;
         if (!device->gone)
             unmask_interrupts(device);
-        event_wait(&device->event, HOUSEKEEPING_NS);
+        event_wait(&device->event, SERVICE_PATIENCE_NS);
         mask_interrupts(device);
     }
 }

@@ -77,6 +77,7 @@ struct e1000_tx {
     uint32_t head;                          /* first descriptor not yet given back */
     uint32_t tail;                          /* first free descriptor; one always stays free */
     uint16_t context_start, context_offset; /* the loaded checksum context; start 0: none */
+    bool starved;                           /* a sender waits for room */
     uint64_t frames, bytes, dropped;
 };
 
@@ -175,6 +176,8 @@ void e1000_tx_cancel(struct e1000 *device);
 bool e1000_tx_poll(struct e1000 *device);
 /* True if frames wait in the ring; *frames counts those ever sent. */
 bool e1000_tx_pending(struct e1000 *device, uint64_t *frames);
+/* True if a sender was refused and nothing was given back since. */
+bool e1000_tx_starved(struct e1000 *device);
 /* netdev_operations.send */
 enum status e1000_tx_send(struct netdev *netdev, struct netdev_transmit *transmit);
 

@@ -14,10 +14,6 @@
  * a stream of them comes in bunches. */
 #define INTERRUPT_INTERVAL 195u
 
-/* Transmit interrupts only give memory back; send() does so as well when the ring fills. */
-#define TRANSMIT_DELAY 256u
-#define TRANSMIT_DELAY_MAX 1024u
-
 /* True once the bits under the mask have this value; polls for up to the time-out. */
 static bool wait_for(struct e1000 *device, uint32_t offset, uint32_t mask, uint32_t value,
                      uint64_t timeout_ns) {
@@ -112,8 +108,6 @@ void e1000_hw_configure(struct e1000 *device) {
     e1000_write(device, E1000_RXCSUM, E1000_RXCSUM_IPOFL | E1000_RXCSUM_TUOFL);
     e1000_write(device, E1000_RDTR, 0);
     e1000_write(device, E1000_RADV, 0);
-    e1000_write(device, E1000_TIDV, TRANSMIT_DELAY);
-    e1000_write(device, E1000_TADV, TRANSMIT_DELAY_MAX);
     e1000_write(device, E1000_TIPG, E1000_TIPG_COPPER);
     e1000_write(device, E1000_ITR, INTERRUPT_INTERVAL);
 }

@@ -108,11 +108,9 @@
 #define E1000_TDLEN 0x3808u
 #define E1000_TDH 0x3810u
 #define E1000_TDT 0x3818u
-#define E1000_TIDV 0x3820u /* interrupt delay after a frame with IDE, 1.024 us each */
 #define E1000_TXDCTL 0x3828u
 #define E1000_TXDCTL_GRAN (1u << 24)          /* thresholds count descriptors */
 #define E1000_TXDCTL_COUNT_PENDING (1u << 22) /* 82574: must be one */
-#define E1000_TADV 0x382cu                    /* bound on the sum of delays, 1.024 us each */
 
 /* ---- statistics: cleared by reading (SDM 13.7) ---- */
 
@@ -174,7 +172,6 @@ _Static_assert(offsetof(struct e1000_tx_descriptor, status) == 12, "SDM 3.3.3");
 #define E1000_TX_COMMAND_IFCS (1u << 25) /* append the frame check sequence */
 #define E1000_TX_COMMAND_RS (1u << 27)   /* report status: sets DD */
 #define E1000_TX_COMMAND_DEXT (1u << 29) /* context or data format, not legacy */
-#define E1000_TX_COMMAND_IDE (1u << 31)  /* TIDV delays the interrupt */
 #define E1000_TX_STATUS_DD (1u << 0)
 #define E1000_TX_OPTION_TXSM (2u << 8) /* insert the TCP or UDP checksum */
 

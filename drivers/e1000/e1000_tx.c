@@ -8,6 +8,9 @@
  * - The context (context_start, context_offset) is the one that the newest context descriptor of
  *   the ring loaded since the last reset. With one queue it serves until another replaces it
  *   (SDM 3.3.6; 82574 7.2.6), so frames of one kind need no context of their own.
+ * - `starved` is set from a refused send() until frames were given back. Only then is the service
+ *   thread to be told of sent frames by interrupt; it looks for them after other interrupts and
+ *   every SERVICE_PATIENCE_NS (e1000.c) anyway, and so does send() when the ring fills.
  * - done is called with no lock held; frames on their way there are chained by device[0], and their
  *   length is in device[1].
  */
@@ -57,6 +60,7 @@ void e1000_tx_start(struct e1000 *device) {
     tx->head = 0;
     tx->tail = 0;
     tx->context_start = 0;
+    tx->starved = false;
     uint64_t address = memory_physical(tx->ring);
     e1000_write(device, E1000_TDBAL, (uint32_t)address);
     e1000_write(device, E1000_TDBAH, (uint32_t)(address >> 32));
@@ -107,6 +111,8 @@ static struct netdev_transmit *reclaim(struct e1000_tx *tx) {
         slot->transmit = NULL;
         tx->head = (slot->last + 1) & (tx->entries - 1);
     }
+    if (finished != NULL)
+        tx->starved = false;
     return finished;
 }
 
@@ -149,6 +155,13 @@ bool e1000_tx_pending(struct e1000 *device, uint64_t *frames) {
     *frames = device->tx.frames;
     spinlock_unlock(&device->tx.lock, flags);
     return pending;
+}
+
+bool e1000_tx_starved(struct e1000 *device) {
+    uint64_t flags = spinlock_lock(&device->tx.lock);
+    bool starved = device->tx.starved;
+    spinlock_unlock(&device->tx.lock, flags);
+    return starved;
 }
 
 /* ---- sending ---- */
@@ -204,7 +217,7 @@ static uint32_t put_context(struct e1000_tx *tx, uint32_t index,
 /* One descriptor per piece; returns the last one's index. */
 static uint32_t put_pieces(struct e1000_tx *tx, uint32_t index,
                            const struct netdev_transmit *transmit, uint32_t pieces) {
-    uint32_t command = E1000_TX_COMMAND_IFCS | E1000_TX_COMMAND_IDE, options = 0;
+    uint32_t command = E1000_TX_COMMAND_IFCS, options = 0;
     if (transmit->checksum_offload) {
         command |= E1000_TX_COMMAND_DEXT | E1000_TX_COMMAND_TYPE_DATA;
         options = E1000_TX_OPTION_TXSM;
@@ -259,6 +272,7 @@ enum status e1000_tx_send(struct netdev *netdev, struct netdev_transmit *transmi
         if (in_use(tx) >= tx->entries / RECLAIM_DIVISOR)
             finished = reclaim(tx);
         status = enqueue(device, transmit, pieces);
+        tx->starved |= status == STATUS_BUSY;
         break;
     case E1000_TX_LINK_DOWN:
         tx->dropped++;
@@ -274,5 +288,7 @@ enum status e1000_tx_send(struct netdev *netdev, struct netdev_transmit *transmi
     }
     spinlock_unlock(&tx->lock, flags);
     give_back(finished);
+    if (status == STATUS_BUSY)
+        event_signal(&device->event); /* so that the thread asks for an interrupt */
     return status;
 }
