@@ -106,6 +106,8 @@ void os_rwlock_destroy(struct os_rwlock *lock);
 void os_rwlock_lock_shared(struct os_rwlock *lock);
 void os_rwlock_unlock_shared(struct os_rwlock *lock);
 void os_rwlock_lock_exclusive(struct os_rwlock *lock);
+/* Takes the lock only if nobody holds it; never waits. */
+bool os_rwlock_try_lock_exclusive(struct os_rwlock *lock);
 void os_rwlock_unlock_exclusive(struct os_rwlock *lock);
 
 /*

@@ -154,6 +154,10 @@ void os_rwlock_lock_exclusive(struct os_rwlock *lock) {
     must(pthread_rwlock_wrlock(rwlock_of(lock)));
 }
 
+bool os_rwlock_try_lock_exclusive(struct os_rwlock *lock) {
+    return pthread_rwlock_trywrlock(rwlock_of(lock)) == 0;
+}
+
 void os_rwlock_unlock_exclusive(struct os_rwlock *lock) {
     must(pthread_rwlock_unlock(rwlock_of(lock)));
 }

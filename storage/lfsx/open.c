@@ -24,6 +24,16 @@ static void destroy_locks(struct lfsx_pool *pool) {
     os_mutex_destroy(&pool->state_lock);
 }
 
+/* Called by whoever allocates, maybe under the pool's own locks: so it only tries. */
+static uint64_t shrink(void *context, uint64_t bytes) {
+    struct lfsx_pool *pool = context;
+    if (!os_rwlock_try_lock_exclusive(&pool->lock))
+        return 0;
+    uint64_t freed = cache_shrink(&pool->cache, bytes);
+    os_rwlock_unlock_exclusive(&pool->lock);
+    return freed;
+}
+
 enum status pool_new(struct blockdev *device, const struct label *label,
                      const struct lfsx_open_options *options, struct lfsx_pool **out) {
     struct lfsx_pool *pool = os_alloc_zeroed(sizeof *pool);
@@ -45,11 +55,14 @@ enum status pool_new(struct blockdev *device, const struct label *label,
     pool->read_only = options != NULL && (options->flags & LFSX_OPEN_READ_ONLY) != 0;
     list_init(&pool->datasets);
     list_init(&pool->writing);
+    pool->shrinker = (struct os_shrinker){.shrink = shrink, .context = pool};
+    os_shrinker_register(&pool->shrinker);
     *out = pool;
     return STATUS_OK;
 }
 
 void pool_free(struct lfsx_pool *pool) {
+    os_shrinker_unregister(&pool->shrinker);
     struct list_node *link;
     while ((link = list_pop_front(&pool->datasets)) != NULL) {
         struct lfsx_volume *v = LIST_CONTAINER(link, struct lfsx_volume, link);

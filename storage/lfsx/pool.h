@@ -49,6 +49,7 @@ struct lfsx_pool {
 
     struct os_rwlock lock; /* guards the trees, the cache, the datasets and the fields below */
     struct node_cache cache;
+    struct os_shrinker shrinker; /* gives clean nodes back when memory is short */
     struct btree catalog;
     struct list_node datasets; /* struct lfsx_volume.link */
     uint64_t next_dataset;
