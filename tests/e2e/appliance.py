@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -207,29 +206,21 @@ class Daemon(Served):
 
     def __init__(self, image, name="daemon", options=()):
         self.log = path(name + ".log")
-        self.command = [f"{BUILD}/asan/bin/holdfastd", "--listen", "127.0.0.1:0", *options, image]
+        self.command = [f"{BUILD}/asan/bin/holdfastd", "--nbd", "127.0.0.1:0", *options, image]
 
     def start(self, timeout=60):
         began = time.monotonic()
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=subprocess.STDOUT)
-        while True:
-            match = re.search(r"127\.0\.0\.1:(\d+)", self.output())
-            if match and self.accepts(int(match[1])):
-                self.port = int(match[1])
-                return time.monotonic() - began
+        while not re.search(r"\bready$", self.output(), re.M):
             if self.process.poll() is not None or time.monotonic() - began > timeout:
+                self.process.kill()
+                self.process.wait()
                 raise AssertionError(f"holdfastd is not serving:\n{self.output()}")
             time.sleep(0.02)
-
-    @staticmethod
-    def accepts(port):
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return True
-        except OSError:
-            return False
+        self.port = int(re.search(r"127\.0\.0\.1:(\d+)", self.output())[1])
+        return time.monotonic() - began
 
     def kill(self):
         self.process.kill()

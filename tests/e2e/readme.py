@@ -72,6 +72,8 @@ class Reader:
         if command.startswith("make run"):
             self.start_machine(command, expected)
             return
+        if "build/run/" in command:
+            self.stop_machine()  # README.md has left it by then
         result = subprocess.run(["bash", "-c", to_here(command, self.port)], check=False,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
         printed = result.stdout.decode("utf-8", "replace")
