@@ -5,7 +5,7 @@ For images that were closed cleanly: it does not replay the journal."""
 import struct
 
 BLOCK = 4096
-AREA_BLOCKS, LABEL, RING, SLOTS = 64, 1, 16, 32
+AREA_BLOCKS, LABEL, RING, SLOTS, MAP_FANOUT = 64, 1, 16, 32, 252
 NODE_MAGIC = 0x4E58464C
 TYPE_EXTENT, TYPE_DATASET = 4, 16
 MASK = (1 << 64) - 1
@@ -54,7 +54,8 @@ class Pool:
 
     nodes      block -> (owner, level)
     data       block -> (dataset's name, block in the volume)
-    labels, superblock   blocks
+    labels, superblocks, maps   blocks; of the superblocks the newest one's two copies, of the
+               allocation maps the copies that count
     """
 
     def __init__(self, path):
@@ -62,7 +63,9 @@ class Pool:
         with open(path, "rb") as self.image:
             self.blocks = self.image.seek(0, 2) // BLOCK
             self.labels = [LABEL, self.blocks - AREA_BLOCKS + LABEL]
-            self.read_superblock()
+            self.superblocks = [self.read_superblock(RING),
+                                self.read_superblock(self.blocks - AREA_BLOCKS + RING)]
+            self.read_maps()
             self.walk(self.catalog, 1, None)
             del self.image
 
@@ -72,18 +75,50 @@ class Pool:
         stored = struct.unpack_from("<Q", content)[0]
         return content, stored == xxh64(content[8:])
 
-    def read_superblock(self):
-        self.superblock, newest = None, -1
-        for block in range(RING, RING + SLOTS):
+    def read_superblock(self, ring):
+        """The block of the newest one in a ring; its pointers become this object's."""
+        newest, place = -1, None
+        for block in range(ring, ring + SLOTS):
             content, good = self.read(block)
             if content[8:16] != b"LFSXSUPR" or not good:
                 continue
             checkpoint = struct.unpack_from("<Q", content, 40)[0]
             if checkpoint > newest:
-                newest, self.superblock = checkpoint, block
+                newest, place = checkpoint, block
                 self.catalog = struct.unpack_from("<QQQHB", content, 64)
-        if self.superblock is None:
+                self.map_root = struct.unpack_from("<QIB", content, 120)
+        if place is None:
             raise ValueError("no valid superblock")
+        return place
+
+    def read_maps(self):
+        """The levels stand one after the other, each block as a pair; the last pair is the root.
+        How many level 0 has follows from how many there are in all."""
+        label, _ = self.read(LABEL)
+        start, blocks = struct.unpack_from("<QQ", label, 104)
+        counts = next(counts for counts in map(self.level_counts, range(1, blocks))
+                      if sum(counts) == blocks // 2)
+        self.maps, entries = [], [self.map_root]
+        for level in reversed(range(len(counts))):
+            first = start + 2 * sum(counts[:level])
+            below = []
+            for index, (checksum, _, copy) in enumerate(entries[:counts[level]]):
+                block = first + 2 * index + copy
+                content, good = self.read(block)
+                if not good or struct.unpack_from("<Q", content)[0] != checksum:
+                    raise ValueError(f"block {block} is not the map block that its parent names")
+                self.maps.append(block)
+                if level:
+                    below += [struct.unpack_from("<QIB", content, 64 + 16 * i)
+                              for i in range(MAP_FANOUT)]
+            entries = below
+
+    @staticmethod
+    def level_counts(regions):
+        counts = [regions]
+        while counts[-1] > 1:
+            counts.append(-(-counts[-1] // MAP_FANOUT))
+        return counts
 
     def walk(self, pointer, owner, name):
         block, _, checksum, _, level = pointer
