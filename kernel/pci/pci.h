@@ -30,6 +30,10 @@ struct pci_device {
     struct list_node link;
     void *msix_table; /* mapped by pci_msix_enable; else NULL */
     uint16_t msix_count;
+    volatile uint8_t *config;  /* memory-mapped configuration space; NULL: through the ports */
+    struct pci_device *bridge; /* above it; NULL: on a root bus */
+    uint8_t secondary_bus;     /* behind it, if it is a bridge to PCI; else 0 */
+    uint8_t msi_vector;        /* of pci_interrupt_register by MSI; else 0 */
 };
 
 struct pci_driver {
@@ -46,6 +50,9 @@ enum status pci_scan(void);
 
 /* Offers every function without a driver to each driver in turn. */
 void pci_attach_drivers(const struct pci_driver *const *drivers, size_t count);
+
+/* The index-th function found, NULL beyond the last. Any thread after pci_scan(). */
+struct pci_device *pci_device_get(size_t index);
 
 /* Configuration space; offset is a multiple of the width. Any context. */
 uint8_t pci_config_read8(const struct pci_device *device, uint16_t offset);
