@@ -17,7 +17,7 @@
 
 #define HANDSHAKE_TIMEOUT_NS (10 * NBD_SECOND)
 #define STOP_TIMEOUT_NS (5 * NBD_SECOND)
-#define ACCEPT_PAUSE_NS (NBD_SECOND / 10)
+#define ACCEPT_PAUSE_NS (NBD_SECOND / 100)
 /* Strangers may hold this part of the memory, at 64 KiB each, before they have negotiated. */
 #define NEGOTIATING_SHARE 256
 #define NEGOTIATING_BYTES 65536u
@@ -90,6 +90,17 @@ static void welcome(struct nbd_server *server, struct stream *stream) {
         abandon_connection(server, connection);
 }
 
+/* Out of memory or descriptors: who has not even negotiated gives way first. */
+static void make_room(struct nbd_server *server, enum status status, bool again) {
+    if (!again)
+        log_warning("nbd", "%s: cannot accept connections for now: %s", server->listener->address,
+                    status_text(status));
+    os_mutex_lock(&server->mutex);
+    end_oldest_negotiation(server);
+    os_mutex_unlock(&server->mutex);
+    os_sleep_ns(ACCEPT_PAUSE_NS);
+}
+
 static void acceptor_main(void *argument) {
     struct nbd_server *server = argument;
     enum status last = STATUS_OK;
@@ -98,14 +109,10 @@ static void acceptor_main(void *argument) {
         enum status status = listener_accept(server->listener, &stream);
         if (status == STATUS_CLOSED)
             return;
-        if (status == STATUS_OK) {
+        if (status == STATUS_OK)
             welcome(server, stream);
-        } else {
-            if (status != last)
-                log_warning("nbd", "%s: cannot accept connections for now: %s",
-                            server->listener->address, status_text(status));
-            os_sleep_ns(ACCEPT_PAUSE_NS);
-        }
+        else
+            make_room(server, status, status == last);
         last = status;
     }
 }

@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 struct daemon {
@@ -63,6 +64,15 @@ static void let_signals_kill(void) {
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+/* A connection is a descriptor; the soft limit is made for programs with few. */
+static void raise_descriptor_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
 }
 
 static bool open_device(struct daemon *daemon) {
@@ -205,6 +215,7 @@ int main(int argc, char **argv) {
     bool good = false;
     arguments_parse(argc, argv, &daemon.arguments);
     block_signals();
+    raise_descriptor_limit();
     host_start("holdfastd");
     if (open_device(&daemon)) {
         if (open_pool(&daemon)) {
