@@ -220,6 +220,7 @@ AGAIN := $(MAKE) --no-print-directory -j$(shell nproc 2>/dev/null || echo 1)
 .PHONY: setup
 setup: ## install missing Debian packages (sudo, or root) and fetch third-party source
 	@tools/run/setup run test
+	@$(AGAIN) $(LWIP_FETCHED)
 
 .PHONY: setup-run
 setup-run:
@@ -258,7 +259,7 @@ $(BUILD)/lint/host/%.ok: %.c .clang-tidy
 $(BUILD)/lint/kernel/%.ok: %.c .clang-tidy
 	@mkdir -p $(@D)
 	@echo "  LINT    $<"
-	@clang-tidy --quiet $< -- $(KERNEL_CFLAGS) $(LWIP_CFLAGS)
+	@clang-tidy --quiet $< -- $(KERNEL_CFLAGS) $(LWIP_CFLAGS) -isystem net/libc
 	@touch $@
 
 # ---- housekeeping ----
