@@ -9,6 +9,7 @@
 #include "kernel/console/console.h"
 #include "kernel/cpu/panic.h"
 #include "kernel/cpu/percpu.h"
+#include "kernel/cpu/startup.h"
 
 static void log_memory_map(void) {
     size_t count = 0;
@@ -32,6 +33,7 @@ void boot_start(uint32_t magic, uint32_t information) {
               magic, information);
     if (!memory_map_build(multiboot_memory, info))
         panic("the boot loader's memory map has no usable memory between 1 MiB and 4 GiB");
+    startup_reserve_page();
     command_line_set(multiboot_command_line(info));
     log_memory_map();
     log_info("boot", "command line: %s", command_line_text());

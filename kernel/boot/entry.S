@@ -132,7 +132,7 @@ boot_gdt:
         .quad 0
         .quad 0x00af9b000000ffff        /* 64-bit code */
         .quad 0x00cf93000000ffff        /* data */
-        .globl boot_gdt_pointer
+        .globl boot_gdt, boot_gdt_pointer
 boot_gdt_pointer:
         .word boot_gdt_pointer - boot_gdt - 1
         .long boot_gdt

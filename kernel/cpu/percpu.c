@@ -9,8 +9,12 @@
 #include "kernel/cpu/percpu.h"
 
 #include "base/assert.h"
+#include "base/mem.h"
 #include "kernel/boot/image.h"
 #include "kernel/cpu/context.h"
+#include "kernel/mm/memory.h"
+
+#define STACK_SIZE 32768u
 
 static struct cpu boot_cpu;
 static struct cpu_context boot_context;
@@ -19,6 +23,7 @@ static _Alignas(16) unsigned char boot_stacks[CONTEXT_STACK_COUNT][CONTEXT_STACK
 static struct cpu *boot_table[1] = {&boot_cpu};
 static struct cpu **cpus = boot_table;
 static uint32_t count = 1;
+static uint32_t capacity = 1;
 
 void cpu_initialize(void) {
     for (unsigned i = 0; i < CONTEXT_STACK_COUNT; i++)
@@ -39,4 +44,70 @@ uint32_t cpu_count(void) {
 struct cpu *cpu_get(uint32_t index) {
     ASSERT(index < cpu_count());
     return __atomic_load_n(&cpus, __ATOMIC_ACQUIRE)[index];
+}
+
+/* Readers may still look at the former table: it is left to them, and the sum of all is less than
+ * the last one's size. */
+static enum status make_room(void) {
+    if (count < capacity)
+        return STATUS_OK;
+    struct cpu **larger = kmalloc(2 * (size_t)capacity * sizeof(struct cpu *));
+    if (larger == NULL)
+        return STATUS_NO_MEMORY;
+    memcpy(larger, cpus, count * sizeof(struct cpu *));
+    __atomic_store_n(&cpus, larger, __ATOMIC_RELEASE);
+    capacity *= 2;
+    return STATUS_OK;
+}
+
+static enum status create_context(struct cpu *cpu) {
+    struct cpu_context *context = kmalloc(sizeof *context);
+    if (context == NULL)
+        return STATUS_NO_MEMORY;
+    memset(context, 0, sizeof *context);
+    cpu->context = context;
+    for (unsigned i = CONTEXT_STACK_NONE + 1; i < CONTEXT_STACK_COUNT; i++) {
+        context->stacks[i] = memory_stack_alloc(CONTEXT_STACK_SIZE);
+        if (context->stacks[i] == NULL)
+            return STATUS_NO_MEMORY;
+    }
+    context_prepare(context);
+    return STATUS_OK;
+}
+
+static void release(struct cpu *cpu) {
+    struct cpu_context *context = cpu->context;
+    for (unsigned i = 0; context != NULL && i < CONTEXT_STACK_COUNT; i++)
+        if (context->stacks[i] != NULL)
+            memory_stack_free(context->stacks[i], CONTEXT_STACK_SIZE);
+    if (cpu->stack != NULL)
+        memory_stack_free(cpu->stack, STACK_SIZE);
+    kfree(context);
+    kfree(cpu->memory);
+    kfree(cpu);
+}
+
+enum status cpu_create(uint32_t apic_id, struct cpu **out) {
+    struct cpu *cpu = kmalloc(sizeof *cpu);
+    if (cpu == NULL)
+        return STATUS_NO_MEMORY;
+    memset(cpu, 0, sizeof *cpu);
+    cpu->self = cpu;
+    cpu->index = count;
+    cpu->apic_id = apic_id;
+    cpu->stack_size = STACK_SIZE;
+    cpu->stack = memory_stack_alloc(STACK_SIZE);
+    enum status status = cpu->stack == NULL ? STATUS_NO_MEMORY : make_room();
+    if (status == STATUS_OK)
+        status = create_context(cpu);
+    if (status == STATUS_OK)
+        status = memory_cpu_create(cpu);
+    if (status != STATUS_OK) {
+        release(cpu);
+        return status;
+    }
+    cpus[count] = cpu;
+    __atomic_store_n(&count, count + 1, __ATOMIC_RELEASE);
+    *out = cpu;
+    return STATUS_OK;
 }

@@ -137,8 +137,3 @@ void trap_activate(void) {
     struct descriptor_pointer pointer = {sizeof gates - 1, (uint64_t)gates};
     __asm__ volatile("lidt %0" ::"m"(pointer));
 }
-
-/* Until kernel/irq is linked in: an interrupt that nobody asked for. */
-__attribute__((weak)) void irq_dispatch(uint8_t vector, struct cpu_trap_frame *frame) {
-    log_warning("cpu", "interrupt %u at 0x%lx has no handler", vector, frame->rip);
-}

@@ -142,6 +142,10 @@ void memory_cpu_activate(void) {
     page_table_activate();
 }
 
+uint64_t memory_page_table_root(void) {
+    return page_table_root();
+}
+
 void memory_statistics(struct memory_statistics *out) {
     struct page_statistics pages;
     page_statistics(&pages);

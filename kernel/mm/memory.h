@@ -28,6 +28,8 @@ enum status memory_cpu_create(struct cpu *cpu);
 
 /* Switches the CPU that runs this to the final page tables. For the start of further CPUs. */
 void memory_cpu_activate(void);
+/* Physical address of their root. */
+uint64_t memory_page_table_root(void);
 
 /* Any context. True if the 8 bytes at the address can be read. */
 bool memory_is_mapped(const void *address);

@@ -119,6 +119,10 @@ void page_table_activate(void) {
     __asm__ volatile("movq %0, %%cr4" ::"r"(cr4 | CR4_GLOBAL) : "memory");
 }
 
+uint64_t page_table_root(void) {
+    return root;
+}
+
 void page_table_use_page_allocator(void) {
     from_page_allocator = true;
 }

@@ -24,6 +24,7 @@ enum status page_table_map(uint64_t address, uint64_t physical, uint64_t length,
 
 /* Switches the CPU that runs this to the root. */
 void page_table_activate(void);
+uint64_t page_table_root(void); /* physical */
 
 /* From now on tables come from the page allocator. */
 void page_table_use_page_allocator(void);
