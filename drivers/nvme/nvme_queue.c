@@ -374,7 +374,7 @@ enum nvme_overdue nvme_queue_overdue(struct nvme_queue *queue, uint32_t tick, ui
         worst = one;
         late = &queue->slots[i];
     }
-    if (worst == NVME_OVERDUE_ABORT) {
+    if (worst == NVME_OVERDUE_ABORT && id != NULL) {
         late->state = NVME_SLOT_ABORTING;
         late->tick = tick;
         *id = slot_id(queue, late);

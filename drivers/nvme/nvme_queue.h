@@ -124,7 +124,8 @@ enum nvme_overdue {
     NVME_OVERDUE_OFFLINE, /* a replayed command is late: give the controller up */
 };
 
-/* The worst that is overdue now. For ABORT, *id is the late command's and its slot is marked. */
+/* The worst that is overdue now. With `id`, a command that is to be aborted is marked so, and *id
+ * is its identifier. */
 enum nvme_overdue nvme_queue_overdue(struct nvme_queue *queue, uint32_t tick, uint16_t *id);
 
 #endif

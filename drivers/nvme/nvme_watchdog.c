@@ -74,16 +74,20 @@ static bool reset(struct nvme_controller *controller, const char *reason) {
     return true;
 }
 
-/* Looks at one queue, and once more after collecting answers whose interrupt was lost. */
+/* Looks at one queue, and before anything is done about it, for answers whose interrupt was lost.
+ */
 static enum nvme_overdue look(struct nvme_controller *controller, struct nvme_queue *queue,
                               uint16_t *id) {
-    enum nvme_overdue worst = nvme_queue_overdue(queue, controller->tick, id);
-    if (worst == NVME_OVERDUE_NONE)
-        return worst;
+    if (nvme_queue_overdue(queue, controller->tick, NULL) == NVME_OVERDUE_NONE)
+        return NVME_OVERDUE_NONE;
     uint32_t found = nvme_queue_poll(queue);
-    if (found == 0 || worst == NVME_OVERDUE_ABORT)
-        return worst; /* an Abort for a command that was answered just now does no harm */
-    __atomic_fetch_add(&controller->missed, found, __ATOMIC_RELAXED);
+    if (found > 0) {
+        __atomic_fetch_add(&controller->missed, found, __ATOMIC_RELAXED);
+        log_warning(NVME_ROOM,
+                    "%s: %u answers came without an interrupt; if this goes on, look "
+                    "for its vector in the interrupt statistics",
+                    queue->name, found);
+    }
     return nvme_queue_overdue(queue, controller->tick, id);
 }
 
