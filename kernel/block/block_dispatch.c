@@ -134,7 +134,11 @@ static void carrier_ended(struct block_part *carrier, enum status status) {
     while ((node = list_pop_front(&carrier->members)) != NULL) {
         struct block_part *member = LIST_CONTAINER(node, struct block_part, link);
         member->alone = true;
-        part_ended(member, status);
+        /* Which of them it was nobody knows: each is read alone, and none has failed yet. */
+        if (status == STATUS_IO && member->request.operation == BLOCK_READ)
+            requeue(member);
+        else
+            part_ended(member, status);
     }
     give_back(carrier);
 }
