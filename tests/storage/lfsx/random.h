@@ -48,4 +48,10 @@ static inline struct random random_start(const char *test) {
     return (struct random){seed * 0x2545f4914f6cdd1dull + 1};
 }
 
+/* How often to do something that a longer run (SCALE in the environment) does more often. */
+static inline uint64_t random_scale(uint64_t count) {
+    const char *text = getenv("SCALE");
+    return text == NULL ? count : count * strtoull(text, NULL, 0);
+}
+
 #endif
