@@ -85,6 +85,16 @@ void os_rwlock_lock_exclusive(struct os_rwlock *opaque) {
     spinlock_unlock(&lock->lock, flags);
 }
 
+bool os_rwlock_try_lock_exclusive(struct os_rwlock *opaque) {
+    struct rwlock *lock = inside(opaque);
+    uint64_t flags = spinlock_lock(&lock->lock);
+    bool taken = !lock->writer && lock->readers == 0 && list_is_empty(&lock->waiters);
+    if (taken)
+        lock->writer = true;
+    spinlock_unlock(&lock->lock, flags);
+    return taken;
+}
+
 void os_rwlock_unlock_exclusive(struct os_rwlock *opaque) {
     struct rwlock *lock = inside(opaque);
     uint64_t flags = spinlock_lock(&lock->lock);
