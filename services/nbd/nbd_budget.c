@@ -4,25 +4,28 @@
  * of that for each connection. A reader that would exceed either waits, and so does its client.
  *
  * A client may hold memory for as long as it likes by not sending a payload's rest or not taking a
- * reply, but not while others wait for it: then who has owed progress longest is ended.
+ * reply. That must not delay others: so a part of the total is kept for connections that hold
+ * nothing yet, and if even that is used up, who has owed progress longest is ended.
  *
  * Invariants:
- * 1. used is the sum of the accounts' used, and at most total.
- * 2. An account's used is at most per_account. per_account holds at least one maximal request, so
- *    that every request is granted in the end.
- * 3. Who waits for the total is served in order of arrival, so that small requests do not starve
- *    large ones. Who waits for its own account is not in that queue and holds nobody up.
+ * 1. used is the sum of the accounts' used, and at most total. What exceeds total - reserve was
+ *    taken by accounts that held nothing.
+ * 2. An account that holds something waits for its own limit or the reserve, holds up nobody
+ *    meanwhile, and can go on at the latest when its own requests have ended. One that holds
+ *    nothing waits in the queue, which is served in order of arrival, so that small requests do
+ *    not starve large ones; any request that there can be fits into an unused total.
  */
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/math.h"
 #include "services/nbd/nbd_internal.h"
 
-#define SHARE_OF_MEMORY 8                          /* total is this part of what the home may use */
-#define SHARE_OF_TOTAL 8                           /* an account is this part of the total */
+#define SHARE_OF_MEMORY 8 /* total is this part of what the home may use */
+#define SHARE_OF_TOTAL 8  /* an account's limit is at most this part of the total */
+#define SHARE_RESERVED 4  /* this part of the total is for accounts that hold nothing */
 #define LARGEST_REQUEST (LFSX_MAX_IO + (1u << 20)) /* with its structures */
-#define PATIENCE_NS NBD_SECOND                     /* between two looks for a victim */
-#define OWING_TOO_LONG_NS (10 * NBD_SECOND)
+#define PATIENCE_NS (NBD_SECOND / 4)               /* between two looks for a victim */
+#define OWING_TOO_LONG_NS (3 * NBD_SECOND)
 
 struct waiter {
     struct list_node link;
@@ -30,8 +33,8 @@ struct waiter {
 
 void nbd_budget_init(struct nbd_budget *budget, uint64_t memory_bytes) {
     budget->total = MATH_MAX(memory_bytes / SHARE_OF_MEMORY, (uint64_t)LARGEST_REQUEST);
-    budget->per_account = MATH_MAX(budget->total / SHARE_OF_TOTAL, (uint64_t)LARGEST_REQUEST);
     budget->used = 0;
+    budget->account_count = 0;
     budget->sleepers = 0;
     os_mutex_init(&budget->mutex);
     os_condition_init(&budget->released);
@@ -51,6 +54,7 @@ void nbd_account_open(struct nbd_budget *budget, struct nbd_account *account,
     *account = (struct nbd_account){.stream = stream};
     os_mutex_lock(&budget->mutex);
     list_push_back(&budget->accounts, &account->link);
+    budget->account_count++;
     os_mutex_unlock(&budget->mutex);
 }
 
@@ -58,6 +62,7 @@ void nbd_account_close(struct nbd_budget *budget, struct nbd_account *account) {
     os_mutex_lock(&budget->mutex);
     ASSERT(account->used == 0);
     list_remove(&account->link);
+    budget->account_count--;
     os_mutex_unlock(&budget->mutex);
 }
 
@@ -68,7 +73,7 @@ static uint64_t owing_since(const struct nbd_account *account) {
     return MATH_MIN(payload == 0 ? UINT64_MAX : payload, reply == 0 ? UINT64_MAX : reply);
 }
 
-/* Only if somebody waits for the total: who fills its own account is in nobody's way. */
+/* Only if somebody waits in the queue: who fills its own account is in nobody's way. */
 static void end_worst_debtor(struct nbd_budget *budget) {
     if (list_is_empty(&budget->queue))
         return;
@@ -102,7 +107,7 @@ static void sleep_for_release(struct nbd_budget *budget) {
         end_worst_debtor(budget);
 }
 
-static void wait_for_total(struct nbd_budget *budget, struct nbd_account *account, uint64_t bytes) {
+static void wait_in_queue(struct nbd_budget *budget, struct nbd_account *account, uint64_t bytes) {
     struct waiter own;
     list_push_back(&budget->queue, &own.link);
     while (!account->closed &&
@@ -113,14 +118,29 @@ static void wait_for_total(struct nbd_budget *budget, struct nbd_account *accoun
         os_condition_broadcast(&budget->released); /* the next in the queue may fit too */
 }
 
+/* What an account may hold: less the more there are, so that all of them together leave room. */
+static uint64_t account_limit(const struct nbd_budget *budget) {
+    uint64_t most = budget->total / SHARE_OF_TOTAL;
+    uint64_t fair = budget->total / 2 / budget->account_count;
+    return MATH_MAX(MATH_MIN(most, fair), (uint64_t)LARGEST_REQUEST);
+}
+
+/* True if an account that holds something may take this much more. */
+static bool may_grow(const struct nbd_budget *budget, const struct nbd_account *account,
+                     uint64_t bytes) {
+    uint64_t unreserved = budget->total - budget->total / SHARE_RESERVED;
+    return account->used + bytes <= account_limit(budget) && budget->used + bytes <= unreserved;
+}
+
 enum status nbd_account_take(struct nbd_budget *budget, struct nbd_account *account,
                              uint64_t bytes) {
-    ASSERT(bytes <= budget->per_account);
+    ASSERT(bytes <= LARGEST_REQUEST);
     os_mutex_lock(&budget->mutex);
-    while (!account->closed && account->used + bytes > budget->per_account)
+    while (!account->closed && account->used > 0 && !may_grow(budget, account, bytes))
         sleep_for_release(budget);
-    if (!list_is_empty(&budget->queue) || budget->used + bytes > budget->total)
-        wait_for_total(budget, account, bytes);
+    if (account->used == 0 &&
+        (!list_is_empty(&budget->queue) || budget->used + bytes > budget->total))
+        wait_in_queue(budget, account, bytes);
     enum status status = account->closed ? STATUS_CLOSED : STATUS_OK;
     if (status == STATUS_OK) {
         account->used += bytes;

@@ -12,12 +12,12 @@
 
 struct nbd_budget {
     uint64_t total;        /* bytes; constant */
-    uint64_t per_account;  /* bytes; constant */
     struct os_mutex mutex; /* guards what follows, and the accounts but for the two times */
     struct os_condition released;
     uint64_t used;
     struct list_node accounts;
-    struct list_node queue; /* who waits for the total, oldest first */
+    uint64_t account_count;
+    struct list_node queue; /* accounts without anything that wait for the total, oldest first */
     unsigned sleepers;
 };
 

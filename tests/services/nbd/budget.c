@@ -73,7 +73,6 @@ static void largest_request_fits(void **state) {
     nbd_budget_destroy(&budget);
     nbd_budget_init(&budget, 64 * 1024 * MIB);
     assert_int_equal(budget.total, 8 * 1024 * MIB);
-    assert_true(budget.per_account < budget.total);
     nbd_budget_destroy(&budget);
 }
 
@@ -127,10 +126,12 @@ static void full_account_holds_up_nobody(void **state) {
     (void)state;
     struct nbd_budget budget;
     struct client greedy, other;
+    const uint64_t limit = 64 * MIB; /* an eighth of an eighth */
     nbd_budget_init(&budget, 4096 * MIB);
     client_open(&greedy, &budget);
     client_open(&other, &budget);
-    assert_int_equal(take(&greedy, budget.per_account), STATUS_OK);
+    for (uint64_t held = 0; held < limit; held += 16 * MIB)
+        assert_int_equal(take(&greedy, 16 * MIB), STATUS_OK);
     greedy.account.reply_since = os_now_ns() - 100 * SECOND;
     take_later(&greedy, 1 * MIB);
     assert_false(greedy.done);
@@ -141,9 +142,43 @@ static void full_account_holds_up_nobody(void **state) {
     release(&greedy, 1 * MIB);
     os_thread_join(greedy.thread);
     assert_int_equal(greedy.status, STATUS_OK);
-    release(&greedy, budget.per_account);
+    release(&greedy, limit);
     client_close(&greedy);
     client_close(&other);
+    nbd_budget_destroy(&budget);
+}
+
+/* Many clients that take all they can get and stall leave room for one that comes later, and are
+ * not ended as long as they do. */
+static void stalled_clients_leave_room(void **state) {
+    (void)state;
+    enum { CLIENTS = 15 };
+    struct nbd_budget budget;
+    struct client stalled[CLIENTS], late;
+    nbd_budget_init(&budget, 4096 * MIB);
+    for (int i = 0; i < CLIENTS; i++) {
+        client_open(&stalled[i], &budget);
+        assert_int_equal(take(&stalled[i], 30 * MIB), STATUS_OK);
+        stalled[i].account.reply_since = os_now_ns() - 100 * SECOND;
+    }
+    for (int i = 0; i < CLIENTS; i++)
+        take_later(&stalled[i], 30 * MIB);
+    os_sleep_ns(SECOND);
+    client_open(&late, &budget);
+    for (int i = 0; i < 100; i++) {
+        uint64_t begin = os_now_ns();
+        assert_int_equal(take(&late, 16 * MIB), STATUS_OK);
+        assert_true(os_now_ns() - begin < 100 * MS);
+        release(&late, 16 * MIB);
+    }
+    client_close(&late);
+    for (int i = 0; i < CLIENTS; i++) {
+        assert_false(stalled[i].account.closed);
+        nbd_account_cancel(&budget, &stalled[i].account);
+        os_thread_join(stalled[i].thread);
+        release(&stalled[i], stalled[i].account.used);
+        client_close(&stalled[i]);
+    }
     nbd_budget_destroy(&budget);
 }
 
@@ -209,6 +244,7 @@ int main(void) {
         cmocka_unit_test(total_is_kept),
         cmocka_unit_test(large_requests_are_not_starved),
         cmocka_unit_test(full_account_holds_up_nobody),
+        cmocka_unit_test(stalled_clients_leave_room),
         cmocka_unit_test(stalled_client_is_ended_for_others),
         cmocka_unit_test(cancel_ends_the_wait),
     };
