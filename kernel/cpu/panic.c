@@ -35,6 +35,12 @@ static _Noreturn void stop(void) {
         __asm__ volatile("cli; hlt");
 }
 
+void panic_stop_if_reported(void) {
+    uint32_t reporter = __atomic_load_n(&owner, __ATOMIC_ACQUIRE);
+    if (reporter != NOBODY && reporter != cpu_index())
+        stop();
+}
+
 static void take_over(void) {
     cpu_interrupts_disable();
     uint32_t nobody = NOBODY;

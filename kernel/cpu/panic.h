@@ -23,6 +23,11 @@ _Noreturn void panic_trap(struct cpu_trap_frame *frame, const char *format, ...)
 /* How the other CPUs are stopped (an NMI to all); set by kernel/irq once it can. */
 void panic_set_stop_others(void (*stop)(void));
 
+/* Returns unless another CPU is reporting a panic: then this one stops. For the NMI by which it
+ * asks.
+ */
+void panic_stop_if_reported(void);
+
 /* Writes up to 32 frames, symbolised, to the console: the given start's first. Any context. */
 void panic_backtrace(uint64_t rip, uint64_t rbp);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Invariant: the variables that startup.S and startup_main() read belong to one CPU's start at a
+ * Invariant: the variables that start_page.S and startup_main() read belong to one CPU's start at a
  * time; startup_busy is true from cpu_start_prepare() until that CPU has read them.
  */
 #include "kernel/cpu/startup.h"
@@ -14,7 +14,7 @@
 
 extern const char startup_page_code[], startup_page_code_end[];
 
-/* Read by startup.S. */
+/* Read by start_page.S. */
 uint64_t startup_root;
 uint64_t startup_stack_top;
 _Noreturn void startup_main(void);
@@ -43,7 +43,7 @@ enum status cpu_start_prepare(struct cpu *cpu, void (*entry)(void), uint8_t *vec
     return STATUS_OK;
 }
 
-/* Called by startup.S on the new CPU's own stack. */
+/* Called by start_page.S on the new CPU's own stack. */
 void startup_main(void) {
     void (*entry)(void) = startup_entry;
     struct cpu *cpu = startup_cpu;

@@ -82,6 +82,7 @@ static _Noreturn void double_fault(struct cpu_trap_frame *frame) {
 
 static void exception(struct cpu_trap_frame *frame) {
     if (frame->vector == VECTOR_NMI) {
+        panic_stop_if_reported();
         bool (*handler)(struct cpu_trap_frame *) = __atomic_load_n(&nmi_handler, __ATOMIC_ACQUIRE);
         if (handler == NULL || !handler(frame))
             log_warning("cpu", "non-maskable interrupt at 0x%lx: the hardware reports a fault",

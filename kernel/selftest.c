@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Names the self-tests, and holds those that must end in a panic: each breaks one rule that the
+ * processor or the kernel enforces, and would be caught returning. */
+#include "kernel/selftest.h"
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "base/math.h"
+#include "base/mem.h"
+#include "kernel/acpi/acpi.h"
+#include "kernel/boot/command_line.h"
+#include "kernel/boot/image.h"
+#include "kernel/console/console.h"
+#include "kernel/cpu/panic.h"
+#include "kernel/mm/memory.h"
+
+#include <stddef.h>
+
+struct selftest {
+    const char *name;
+    bool (*run)(void);
+    void (*must_panic)(void); /* instead */
+};
+
+static void fault_null(void) {
+    volatile uint32_t *volatile nowhere = (volatile uint32_t *)8;
+    *nowhere = 1;
+}
+
+static void fault_write_text(void) {
+    *(volatile uint8_t *)kernel_text_start = 0xcc;
+}
+
+static void fault_write_text_alias(void) {
+    *(volatile uint8_t *)memory_virtual(image_physical(kernel_text_start)) = 0xcc;
+}
+
+static void fault_write_rodata(void) {
+    *(volatile uint8_t *)kernel_text_end = 0;
+}
+
+static uint8_t return_instruction = 0xc3;
+
+static void fault_execute_data(void) {
+    ((void (*)(void))(uintptr_t)&return_instruction)();
+}
+
+static void fault_execute_heap(void) {
+    uint8_t *code = kmalloc(16);
+    ASSERT(code != NULL);
+    code[0] = 0xc3;
+    ((void (*)(void))(uintptr_t)code)();
+}
+
+static __attribute__((noinline)) uint64_t recurse(volatile uint64_t depth) {
+    volatile uint8_t frame[256];
+    frame[depth % sizeof frame] = 1;
+    return depth == UINT64_MAX ? frame[0] : recurse(depth + 1) + frame[depth % sizeof frame];
+}
+
+static void fault_stack(void) {
+    recurse(0);
+}
+
+static void fault_thread_stack(void) {
+    volatile char *stack = memory_stack_alloc(MEMORY_PAGE_SIZE);
+    ASSERT(stack != NULL);
+    stack[0] = 1;
+    stack[-1] = 1;
+}
+
+static void fault_assert(void) {
+    ASSERT(command_line_get("selftest") == NULL);
+}
+
+static void fault_double_free(void) {
+    void *volatile memory = kmalloc(100);
+    kfree(memory);
+    kfree(memory);
+}
+
+static void fault_double_free_pages(void) {
+    void *volatile pages = page_alloc(3);
+    page_free(pages, 3);
+    page_free(pages, 3);
+}
+
+static void fault_free_inside(void) {
+    char *memory = kmalloc(1000);
+    ASSERT(memory != NULL);
+    kfree(memory + 16);
+}
+
+static void fault_divide(void) {
+    __asm__ volatile("xorl %%ecx, %%ecx; xorl %%edx, %%edx; divl %%ecx" ::: "rax", "rcx", "rdx");
+}
+
+static const struct selftest selftests[] = {
+    {"memory", selftest_memory, NULL},
+    {"sched", selftest_sched, NULL},
+    {"locks", selftest_locks, NULL},
+    {"library", selftest_library, NULL},
+    {"fault-null", NULL, fault_null},
+    {"fault-write-text", NULL, fault_write_text},
+    {"fault-write-text-alias", NULL, fault_write_text_alias},
+    {"fault-write-rodata", NULL, fault_write_rodata},
+    {"fault-execute-data", NULL, fault_execute_data},
+    {"fault-execute-heap", NULL, fault_execute_heap},
+    {"fault-stack", NULL, fault_stack},
+    {"fault-thread-stack", NULL, fault_thread_stack},
+    {"fault-assert", NULL, fault_assert},
+    {"fault-double-free", NULL, fault_double_free},
+    {"fault-double-free-pages", NULL, fault_double_free_pages},
+    {"fault-free-inside", NULL, fault_free_inside},
+    {"fault-divide", NULL, fault_divide},
+};
+
+bool selftest_cases(const char *group, const struct selftest_case *cases, size_t count) {
+    bool all = true;
+    for (size_t i = 0; i < count; i++) {
+        bool passed = cases[i].run();
+        log_info("selftest", "%s: %s: %s", group, cases[i].name, passed ? "ok" : "FAILED");
+        all = all && passed;
+    }
+    return all;
+}
+
+static bool run(const struct selftest *test) {
+    if (test->run != NULL)
+        return test->run();
+    test->must_panic();
+    log_error("selftest", "%s went on without a panic", test->name);
+    return false;
+}
+
+void selftest_run(void) {
+    const char *wanted = command_line_get("selftest");
+    for (size_t i = 0; wanted != NULL && i < ARRAY_LENGTH(selftests); i++) {
+        if (strcmp(selftests[i].name, wanted) != 0)
+            continue;
+        bool passed = run(&selftests[i]);
+        log_info("selftest", "selftest %s: %s", wanted, passed ? "passed" : "failed");
+        panic_debug_exit(passed ? SELFTEST_EXIT_PASSED : SELFTEST_EXIT_FAILED);
+        acpi_power_off();
+    }
+}

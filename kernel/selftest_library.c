@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Compares kernel/lib with the plainest way to say the same, for every small length and offset. */
+#include "base/assert.h"
+#include "base/math.h"
+#include "base/mem.h"
+#include "kernel/lib/string.h"
+#include "kernel/selftest.h"
+
+#define ROOM 1400u
+#define STEP 37u /* between the longer lengths that are tried */
+
+static unsigned char actual[ROOM];
+static unsigned char expected[ROOM];
+static unsigned char source[ROOM];
+
+static void reset(void) {
+    for (unsigned i = 0; i < ROOM; i++) {
+        source[i] = (unsigned char)(i * 7 + 3);
+        actual[i] = expected[i] = (unsigned char)(i * 13);
+    }
+}
+
+static void compare(void) {
+    for (unsigned i = 0; i < ROOM; i++)
+        ASSERT(actual[i] == expected[i]);
+}
+
+static void test_copy(unsigned to, unsigned from, unsigned length) {
+    reset();
+    ASSERT(memcpy(actual + to, source + from, length) == actual + to);
+    for (unsigned i = 0; i < length; i++)
+        expected[to + i] = source[from + i];
+    compare();
+}
+
+static void test_move(unsigned to, unsigned from, unsigned length) {
+    reset();
+    ASSERT(memmove(actual + to, actual + from, length) == actual + to);
+    for (unsigned i = 0; i < length; i++)
+        expected[to + i] = (unsigned char)((from + i) * 13);
+    compare();
+}
+
+static void test_set(unsigned to, unsigned length) {
+    reset();
+    ASSERT(memset(actual + to, 0x1a5, length) == actual + to);
+    for (unsigned i = 0; i < length; i++)
+        expected[to + i] = 0xa5;
+    compare();
+}
+
+static void test_compare(unsigned offset, unsigned length) {
+    reset();
+    for (unsigned i = 0; i < length; i++)
+        actual[i] = source[offset + i];
+    ASSERT(memcmp(actual, source + offset, length) == 0);
+    for (unsigned i = 0; i < length; i += 5) {
+        unsigned char right = actual[i];
+        actual[i] = (unsigned char)(right + 0x80);
+        int expected_sign = actual[i] < right ? -1 : 1;
+        ASSERT(memcmp(actual, source + offset, length) * expected_sign > 0);
+        actual[i] = right;
+    }
+}
+
+static void test_lengths(unsigned length) {
+    for (unsigned offset = 0; offset < 9; offset++) {
+        test_copy(offset, 8 - offset, length);
+        test_move(offset, 4, length);
+        test_move(offset, 60, length);
+        test_move(60, offset, length);
+        test_set(offset, length);
+    }
+    test_compare(length % 9, length);
+}
+
+static void test_strings(void) {
+    char buffer[16];
+    ASSERT(strlen("") == 0 && strlen("four") == 4);
+    ASSERT(strnlen("four", 2) == 2 && strnlen("four", 9) == 4);
+    ASSERT(strcmp("a", "b") < 0 && strcmp("b", "a") > 0 && strcmp("\xff", "a") > 0);
+    ASSERT(strcmp("ab", "a") > 0 && strncmp("ab", "ac", 1) == 0 && strcmp("x", "x") == 0);
+    const char *text = "path/to/it";
+    ASSERT(strchr(text, '/') == text + 4 && strrchr(text, '/') == text + 7);
+    ASSERT(strchr(text, '#') == NULL && strchr(text, '\0') == text + 10);
+    ASSERT(strstr(text, "to") == text + 5 && strstr(text, "two") == NULL);
+    ASSERT(memchr(text, 't', 10) == text + 2 && memchr(text, 'z', 10) == NULL);
+    memset(buffer, 'x', sizeof buffer);
+    strncpy(buffer, "ab", 5);
+    ASSERT(memcmp(buffer, "ab\0\0\0xxx", 8) == 0);
+    strncpy(buffer, "abcdef", 3);
+    ASSERT(memcmp(buffer, "abc\0\0xxx", 8) == 0);
+    strcat(strcpy(buffer, "one"), "two");
+    ASSERT(strcmp(buffer, "onetwo") == 0);
+    ASSERT(atoi(" -17x") == -17 && atoi("+8") == 8 && atoi("-2147483648") == -2147483647 - 1);
+}
+
+static bool every_length(void) {
+    for (unsigned length = 0; length < 80; length++)
+        test_lengths(length);
+    for (unsigned length = 80; length < ROOM - 64; length += STEP)
+        test_lengths(length);
+    return true;
+}
+
+static bool strings(void) {
+    test_strings();
+    return true;
+}
+
+bool selftest_library(void) {
+    static const struct selftest_case cases[] = {
+        {"memory functions, every small length and offset", every_length},
+        {"string functions", strings},
+    };
+    return selftest_cases("library", cases, ARRAY_LENGTH(cases));
+}
