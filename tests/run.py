@@ -26,6 +26,7 @@ import threading
 import time
 
 SKIPPED = 77
+PYTHON = "/usr/bin/python3"  # Debian's: the one that Debian's modules are for
 MACHINE_ROOMS = ("e2e", "kernel", "net")
 KEPT_OUTPUT = 200  # lines of a failed test
 
@@ -71,7 +72,7 @@ def find_tests(build):
                 with open(path, "rb") as script:
                     if script.read(2) != b"#!":
                         continue
-                interpreter = ["python3", "-B"] if extension == ".py" else ["bash"]
+                interpreter = [PYTHON, "-B"] if extension == ".py" else ["bash"]
                 test = Test(script_name, [*interpreter, path])
                 test.read_needs(path)
                 tests.append(test)
