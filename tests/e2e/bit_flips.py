@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 # test: machine timeout=300
 """Goal: no flipped bit goes unseen. A flip in any node is reported by fsck.lfsx with exit status 4

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Goal: what `make run` does works: it makes a pool, boots, serves, and goes off cleanly on SIGTERM
 and on SIGINT; the second boot finds the first one's pool and data."""

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Goal: whenever the machine is killed under load, the next boot finds a state that the commands
 made, with everything flushed in it (crash_load.py says it exactly)."""

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 # test: timeout=300
 """Goal: what ext4_machine shows for the machine holds for holdfastd under AddressSanitizer: 600 MiB

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 # test: timeout=420
 """Goal: a real ext4 file system of 600 MiB goes in with nbdcopy, survives the kill of the machine

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Goal: fio's own checksums over NBD hold: mixed sizes and offsets written at depth 16, verified at
 once, and again after the machine was killed behind fio's last flush."""

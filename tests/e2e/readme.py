@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Goal: what README.md shows happens. Every command of its `console` blocks is run in order, with
 this test's own port and files; what it prints must be what README.md shows, but for numbers and for

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Goal: Holdfast serves and goes off on the machines that `make run` can be asked for: one CPU and
 four, little and much memory, both network cards, two disks."""

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Goal: functions stay short enough to be read at once: none over 70 lines, one in ten over 50."""
 import json

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Goal: every include points in a direction that the architecture allows, is written from the root,
 and neither rooms nor files include each other in a circle."""

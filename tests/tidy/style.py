@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Goal: what can be said of single lines and files holds: length, licence line, no leftover marks,
 byte layouts only in format headers, no function that invites overruns."""

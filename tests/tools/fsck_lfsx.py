@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Goal: fsck.lfsx keeps fsck(8)'s exit statuses, never writes, and says honestly that it does not
 repair; its JSON can be parsed."""

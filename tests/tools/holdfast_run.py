@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Goal: `make run` refuses what cannot work with a sentence that says what to do instead."""
 import os

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Goal: mkfs.lfsx makes what it was asked for, and never overwrites or creates anything by
 mistake."""
