@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/fs.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -99,8 +100,7 @@ static enum status transfer(struct file_blockdev *file, const struct block_reque
 /* Latches the first failure of something that had to become durable; returns what is latched. */
 static enum status latch(struct file_blockdev *file, enum status status) {
     unsigned before = STATUS_OK;
-    if (status != STATUS_OK && __atomic_compare_exchange_n(&file->failure, &before, status, false,
-                                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+    if (status != STATUS_OK && atomic_compare_exchange_strong(&file->failure, &before, status))
         log_error(
             "host",
             "%s: a write or flush failed (%s); all later flushes fail until it is opened again",

@@ -42,7 +42,7 @@ static void serve(void *argument) {
 
 enum status host_queue_start(void (*run)(void *context, struct block_request *request),
                              void *context, unsigned threads, struct host_queue **queue) {
-    struct host_queue *new = os_alloc_zeroed(sizeof *new + threads * sizeof new->threads[0]);
+    struct host_queue *new = os_alloc_zeroed(sizeof *new + threads * sizeof(void *));
     if (new == NULL)
         return STATUS_NO_MEMORY;
     new->run = run;

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct host_mutex {
     pthread_mutex_t mutex;
@@ -75,7 +76,7 @@ void os_mutex_lock(struct os_mutex *mutex) {
     struct host_mutex *own = mutex_of(mutex);
     ASSERT(!os_mutex_is_held(mutex));
     must(pthread_mutex_lock(&own->mutex));
-    __atomic_store_n(&own->owner, thread_token(), __ATOMIC_RELAXED);
+    atomic_store_explicit(&own->owner, thread_token(), memory_order_relaxed);
 }
 
 bool os_mutex_try_lock(struct os_mutex *mutex) {
@@ -84,20 +85,20 @@ bool os_mutex_try_lock(struct os_mutex *mutex) {
     if (error == EBUSY)
         return false;
     must(error);
-    __atomic_store_n(&own->owner, thread_token(), __ATOMIC_RELAXED);
+    atomic_store_explicit(&own->owner, thread_token(), memory_order_relaxed);
     return true;
 }
 
 void os_mutex_unlock(struct os_mutex *mutex) {
     struct host_mutex *own = mutex_of(mutex);
     ASSERT(os_mutex_is_held(mutex));
-    __atomic_store_n(&own->owner, 0, __ATOMIC_RELAXED);
+    atomic_store_explicit(&own->owner, 0, memory_order_relaxed);
     must(pthread_mutex_unlock(&own->mutex));
 }
 
 bool os_mutex_is_held(const struct os_mutex *mutex) {
     const struct host_mutex *own = (const struct host_mutex *)mutex->opaque;
-    return __atomic_load_n(&own->owner, __ATOMIC_RELAXED) == thread_token();
+    return atomic_load_explicit(&own->owner, memory_order_relaxed) == thread_token();
 }
 
 void os_condition_init(struct os_condition *condition) {
@@ -112,10 +113,10 @@ bool os_condition_wait(struct os_condition *condition, struct os_mutex *mutex,
                        uint64_t timeout_ns) {
     struct host_mutex *own = mutex_of(mutex);
     ASSERT(os_mutex_is_held(mutex));
-    __atomic_store_n(&own->owner, 0, __ATOMIC_RELAXED);
+    atomic_store_explicit(&own->owner, 0, memory_order_relaxed);
     int error =
         host_condition_wait(condition_of(condition), &own->mutex, host_deadline_after(timeout_ns));
-    __atomic_store_n(&own->owner, thread_token(), __ATOMIC_RELAXED);
+    atomic_store_explicit(&own->owner, thread_token(), memory_order_relaxed);
     if (error == ETIMEDOUT)
         return false;
     must(error);

@@ -18,6 +18,7 @@
 #include "host/host_internal.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,8 +44,7 @@ bool host_memory_should_fail(void) {
         if (left < 0)
             return false;
         int64_t next = left == 0 ? (fail_forever ? 0 : -1) : left - 1;
-        if (__atomic_compare_exchange_n(&fail_countdown, &left, next, false, __ATOMIC_SEQ_CST,
-                                        __ATOMIC_SEQ_CST))
+        if (atomic_compare_exchange_strong(&fail_countdown, &left, next))
             return left == 0;
     }
 }
