@@ -99,6 +99,7 @@ static const struct selftest selftests[] = {
     {"memory", selftest_memory, NULL},
     {"sched", selftest_sched, NULL},
     {"locks", selftest_locks, NULL},
+    {"os", selftest_os, NULL},
     {"library", selftest_library, NULL},
     {"fault-null", NULL, fault_null},
     {"fault-write-text", NULL, fault_write_text},

@@ -45,5 +45,6 @@ bool selftest_memory(void);
 bool selftest_library(void);
 bool selftest_sched(void);
 bool selftest_locks(void);
+bool selftest_os(void);
 
 #endif
