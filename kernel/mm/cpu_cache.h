@@ -8,13 +8,15 @@
 #include "kernel/cpu/percpu.h"
 #include "kernel/mm/memory.h"
 
+/* Blocks up to 8 pages are kept, at most 64 pages of each order and mobility. Larger requests are
+ * rare enough to split and join blocks for. */
+#define CPU_CACHE_ORDERS 4u
 #define CPU_CACHE_PAGES_MAX 64u
-#define CPU_CACHE_PAGES_BATCH 32u
 #define CPU_CACHE_CLASSES 18u
 #define CPU_CACHE_OBJECTS 32u
 
-struct cpu_cache_pages {
-    struct list_node pages;
+struct cpu_cache_blocks {
+    struct list_node blocks;
     uint32_t count; /* read by others for statistics */
 };
 
@@ -25,7 +27,7 @@ struct cpu_cache_magazine {
 };
 
 struct cpu_cache {
-    struct cpu_cache_pages pages[MEMORY_MOBILITY_COUNT];
+    struct cpu_cache_blocks blocks[MEMORY_MOBILITY_COUNT][CPU_CACHE_ORDERS];
     struct cpu_cache_magazine magazines[CPU_CACHE_CLASSES];
 };
 

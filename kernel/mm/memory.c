@@ -104,10 +104,11 @@ static enum status build(void) {
 }
 
 static void cache_initialize(struct cpu_cache *cache) {
-    for (unsigned i = 0; i < MEMORY_MOBILITY_COUNT; i++) {
-        list_init(&cache->pages[i].pages);
-        cache->pages[i].count = 0;
-    }
+    for (unsigned i = 0; i < MEMORY_MOBILITY_COUNT; i++)
+        for (unsigned order = 0; order < CPU_CACHE_ORDERS; order++) {
+            list_init(&cache->blocks[i][order].blocks);
+            cache->blocks[i][order].count = 0;
+        }
     for (unsigned i = 0; i < CPU_CACHE_CLASSES; i++)
         cache->magazines[i].count = 0;
 }

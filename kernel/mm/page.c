@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Page allocation over the zones, with a list of single pages per CPU in front: most requests are
- * for one page, and take it without a lock.
+ * Page allocation over the zones, with lists of small blocks per CPU in front: most requests are
+ * for one page or a few, and take them without a lock.
  *
- * Invariants: a page on a CPU's list is PAGE_CACHED, order 0. A block given out is PAGE_ALLOCATED
+ * Invariants: a block on a CPU's list is PAGE_CACHED. A block given out is PAGE_ALLOCATED
  * until its user's next layer (slab, large) says otherwise; freeing anything else is a bug in the
  * caller and stops the kernel with the address.
  */
@@ -37,23 +37,28 @@ static struct page *allocate_block(unsigned order, enum memory_mobility mobility
     return NULL;
 }
 
-static uint32_t refill(struct cpu_cache_pages *cache, enum memory_mobility mobility) {
+static uint32_t limit_of(unsigned order) {
+    return CPU_CACHE_PAGES_MAX >> order;
+}
+
+static uint32_t refill(struct cpu_cache_blocks *cache, unsigned order,
+                       enum memory_mobility mobility) {
     uint32_t got = 0;
     for (unsigned i = 0; i < ZONE_COUNT && got == 0; i++)
-        got = zone_allocate_pages(&zones[i], mobility, CPU_CACHE_PAGES_BATCH, &cache->pages);
-    LIST_FOR_EACH(node, &cache->pages)
+        got = zone_allocate_many(&zones[i], order, mobility, limit_of(order) / 2, &cache->blocks);
+    LIST_FOR_EACH(node, &cache->blocks)
     LIST_CONTAINER(node, struct page, link)->kind = PAGE_CACHED;
     cache->count += got;
     return got;
 }
 
-static struct page *allocate_page(enum memory_mobility mobility) {
+static struct page *allocate_small(unsigned order, enum memory_mobility mobility) {
     uint64_t flags = cpu_interrupts_disable();
-    struct cpu_cache_pages *cache = &cpu_cache()->pages[mobility];
+    struct cpu_cache_blocks *cache = &cpu_cache()->blocks[mobility][order];
     struct page *page = NULL;
-    if (cache->count > 0 || refill(cache, mobility) > 0) {
-        page = LIST_CONTAINER(list_pop_front(&cache->pages), struct page, link);
-        ASSERT(page->kind == PAGE_CACHED);
+    if (cache->count > 0 || refill(cache, order, mobility) > 0) {
+        page = LIST_CONTAINER(list_pop_front(&cache->blocks), struct page, link);
+        ASSERT(page->kind == PAGE_CACHED && page->order == order);
         page->kind = PAGE_ALLOCATED;
         cache->count--;
     }
@@ -64,7 +69,8 @@ static struct page *allocate_page(enum memory_mobility mobility) {
 static struct page *allocate(unsigned order, enum memory_mobility mobility) {
     if (order >= ZONE_ORDERS)
         return NULL;
-    struct page *page = order == 0 ? allocate_page(mobility) : allocate_block(order, mobility);
+    struct page *page = order < CPU_CACHE_ORDERS ? allocate_small(order, mobility)
+                                                 : allocate_block(order, mobility);
     if (page == NULL) {
         /* What this CPU keeps may be what the block lacks. */
         uint64_t flags = cpu_interrupts_disable();
@@ -84,34 +90,35 @@ void *page_alloc(unsigned order) {
 
 /* ---- release ---- */
 
-static void free_batch(struct cpu_cache_pages *cache) {
+static void free_batch(struct cpu_cache_blocks *cache, uint32_t count) {
     struct list_node batch[ZONE_COUNT];
     for (unsigned i = 0; i < ZONE_COUNT; i++)
         list_init(&batch[i]);
-    for (uint32_t i = 0; i < CPU_CACHE_PAGES_BATCH && cache->count > 0; i++) {
-        struct page *page = LIST_CONTAINER(cache->pages.previous, struct page, link);
+    for (; count > 0 && cache->count > 0; count--) {
+        struct page *page = LIST_CONTAINER(cache->blocks.previous, struct page, link);
         list_remove(&page->link);
         list_push_back(&batch[page->zone], &page->link);
         cache->count--;
     }
     for (unsigned i = 0; i < ZONE_COUNT; i++)
-        zone_free_pages(&zones[i], &batch[i]);
+        zone_free_many(&zones[i], &batch[i]);
 }
 
-static void free_page(struct page *page) {
+static void free_small(struct page *page) {
     uint64_t flags = cpu_interrupts_disable();
-    struct cpu_cache_pages *cache = &cpu_cache()->pages[page->mobility];
+    struct cpu_cache_blocks *cache = &cpu_cache()->blocks[page->mobility][page->order];
     page->kind = PAGE_CACHED;
-    list_push_front(&cache->pages, &page->link);
-    if (++cache->count > CPU_CACHE_PAGES_MAX)
-        free_batch(cache);
+    list_push_front(&cache->blocks, &page->link);
+    uint32_t limit = limit_of(page->order);
+    if (++cache->count > limit)
+        free_batch(cache, limit / 2);
     cpu_interrupts_restore(flags);
 }
 
 void page_drain_cpu(void) {
-    for (unsigned i = 0; i < MEMORY_MOBILITY_COUNT; i++)
-        while (cpu_cache()->pages[i].count > 0)
-            free_batch(&cpu_cache()->pages[i]);
+    struct cpu_cache_blocks *cache = &cpu_cache()->blocks[0][0];
+    for (unsigned i = 0; i < MEMORY_MOBILITY_COUNT * CPU_CACHE_ORDERS; i++)
+        free_batch(&cache[i], UINT32_MAX);
 }
 
 void page_free(void *pages, unsigned order) {
@@ -123,8 +130,8 @@ void page_free(void *pages, unsigned order) {
                   ? "double free, or inside of a block"
                   : "not allocated like this");
     debug_poison_pages(pages, order);
-    if (order == 0)
-        free_page(page);
+    if (order < CPU_CACHE_ORDERS)
+        free_small(page);
     else
         zone_free(&zones[page->zone], page);
 }
@@ -265,13 +272,19 @@ enum status page_initialize(void) {
     return STATUS_OK;
 }
 
+static uint64_t cached_pages(const struct cpu_cache *cache) {
+    uint64_t pages = 0;
+    for (unsigned i = 0; cache != NULL && i < MEMORY_MOBILITY_COUNT; i++)
+        for (unsigned order = 0; order < CPU_CACHE_ORDERS; order++)
+            pages += (uint64_t)__atomic_load_n(&cache->blocks[i][order].count, __ATOMIC_RELAXED)
+                     << order;
+    return pages;
+}
+
 void page_statistics(struct page_statistics *out) {
     *out = (struct page_statistics){.total_pages = total_pages, .boot_pages = boot_pages};
     for (unsigned i = 0; i < ZONE_COUNT; i++)
         out->free_pages += __atomic_load_n(&zones[i].free_pages, __ATOMIC_RELAXED);
-    for (uint32_t i = 0; i < cpu_count(); i++) {
-        const struct cpu_cache *cache = cpu_get(i)->memory;
-        for (unsigned j = 0; cache != NULL && j < MEMORY_MOBILITY_COUNT; j++)
-            out->free_pages += __atomic_load_n(&cache->pages[j].count, __ATOMIC_RELAXED);
-    }
+    for (uint32_t i = 0; i < cpu_count(); i++)
+        out->free_pages += cached_pages(cpu_get(i)->memory);
 }

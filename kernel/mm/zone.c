@@ -132,12 +132,12 @@ struct page *zone_allocate(struct zone *zone, unsigned order, enum memory_mobili
     return page;
 }
 
-uint32_t zone_allocate_pages(struct zone *zone, enum memory_mobility mobility, uint32_t count,
-                             struct list_node *out) {
+uint32_t zone_allocate_many(struct zone *zone, unsigned order, enum memory_mobility mobility,
+                            uint32_t count, struct list_node *out) {
     uint32_t got = 0;
     uint64_t flags = spinlock_lock(&zone->lock);
     for (; got < count; got++) {
-        struct page *page = allocate_locked(zone, 0, mobility);
+        struct page *page = allocate_locked(zone, order, mobility);
         if (page == NULL)
             break;
         list_push_back(out, &page->link);
@@ -152,9 +152,9 @@ void zone_free(struct zone *zone, struct page *page) {
     spinlock_unlock(&zone->lock, flags);
 }
 
-void zone_free_pages(struct zone *zone, struct list_node *pages) {
+void zone_free_many(struct zone *zone, struct list_node *blocks) {
     uint64_t flags = spinlock_lock(&zone->lock);
-    LIST_FOR_EACH_SAFE(node, pages) {
+    LIST_FOR_EACH_SAFE(node, blocks) {
         struct page *page = LIST_CONTAINER(node, struct page, link);
         list_remove(&page->link);
         free_locked(zone, page);

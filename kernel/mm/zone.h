@@ -24,15 +24,15 @@ struct zone {
 
 void zone_initialize(struct zone *zone, const char *name, uint64_t start, uint64_t end);
 
-/* A block, with its first page's kind, order and mobility set; NULL if there is none. `count` asks
- * for several: they are linked to `out`, and the result is how many there were. */
+/* A block, with its first page's kind, order and mobility set; NULL if there is none. */
 struct page *zone_allocate(struct zone *zone, unsigned order, enum memory_mobility mobility);
-uint32_t zone_allocate_pages(struct zone *zone, enum memory_mobility mobility, uint32_t count,
-                             struct list_node *out);
+/* Several, appended to the list; returns how many there were. */
+uint32_t zone_allocate_many(struct zone *zone, unsigned order, enum memory_mobility mobility,
+                            uint32_t count, struct list_node *out);
 
 /* Frees a block whose first page has order and mobility set. */
 void zone_free(struct zone *zone, struct page *page);
-/* Frees single pages; empties the list. */
-void zone_free_pages(struct zone *zone, struct list_node *pages);
+/* Frees all blocks of the list, and empties it. */
+void zone_free_many(struct zone *zone, struct list_node *blocks);
 
 #endif
