@@ -13,6 +13,7 @@
 #include "kernel/console/console.h"
 #include "kernel/cpu/panic.h"
 #include "kernel/mm/memory.h"
+#include "kernel/selftest_net.h"
 
 #include <stddef.h>
 
@@ -21,6 +22,10 @@ struct selftest {
     bool (*run)(void);
     void (*must_panic)(void); /* instead */
 };
+
+static bool selftest_network(void) {
+    return selftest_net() == STATUS_OK;
+}
 
 static void fault_null(void) {
     volatile uint32_t *volatile nowhere = (volatile uint32_t *)8;
@@ -101,6 +106,8 @@ static const struct selftest selftests[] = {
     {"locks", selftest_locks, NULL},
     {"os", selftest_os, NULL},
     {"library", selftest_library, NULL},
+    {"command-line", selftest_command_line, NULL},
+    {"net", selftest_network, NULL},
     {"fault-null", NULL, fault_null},
     {"fault-write-text", NULL, fault_write_text},
     {"fault-write-text-alias", NULL, fault_write_text_alias},

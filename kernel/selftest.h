@@ -18,7 +18,7 @@
 
 /* Runs the test that the command line names, if any: writes "selftest NAME: passed" or "failed" and
  * leaves the machine. Returns if none of that name is known here. Boot thread, everything of the
- * kernel started but devices. */
+ * kernel and its devices started. */
 void selftest_run(void);
 
 /* ---- for the files that hold tests ---- */
@@ -43,6 +43,7 @@ bool selftest_cases(const char *group, const struct selftest_case *cases, size_t
 /* The groups. */
 bool selftest_memory(void);
 bool selftest_library(void);
+bool selftest_command_line(void);
 bool selftest_sched(void);
 bool selftest_locks(void);
 bool selftest_os(void);
