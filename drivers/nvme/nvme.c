@@ -54,6 +54,7 @@ static struct nvme_controller *create(struct pci_device *device) {
         return NULL;
     controller->pci = device;
     controller->index = controller_count;
+    controller->log_budget = NVME_LOG_LINES_PER_TICK;
     format_text(controller->name, sizeof controller->name, "nvme%u", controller->index);
     list_init(&controller->namespaces);
     os_mutex_init(&controller->admin_lock);

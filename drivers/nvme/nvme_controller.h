@@ -17,6 +17,7 @@
 #define NVME_ROOM "nvme"
 
 #define NVME_TICK_NS 250000000ull
+#define NVME_LOG_LINES_PER_TICK 4u
 #define NVME_TICKS_COMMAND 24u
 #define NVME_TICKS_ABORT 4u
 #define NVME_TICKS_REPLAY 14u

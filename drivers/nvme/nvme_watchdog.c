@@ -9,7 +9,6 @@
 #include "base/log.h"
 #include "drivers/nvme/nvme_controller.h"
 
-#define LOG_LINES_PER_TICK 4u
 #define SETTLE_NS 10000000ull /* for writes that are already under way on the bus */
 
 /* PCI Local Bus 3.0, 6.2.2: the command register */
@@ -134,7 +133,7 @@ void nvme_watchdog(void *context) {
     while (!__atomic_load_n(&controller->stopping, __ATOMIC_ACQUIRE)) {
         event_wait(&controller->attention, NVME_TICK_NS);
         __atomic_store_n(&controller->tick, controller->tick + 1, __ATOMIC_RELAXED);
-        __atomic_store_n(&controller->log_budget, LOG_LINES_PER_TICK, __ATOMIC_RELAXED);
+        __atomic_store_n(&controller->log_budget, NVME_LOG_LINES_PER_TICK, __ATOMIC_RELAXED);
         if (__atomic_load_n(&controller->stopping, __ATOMIC_ACQUIRE) || !pass(controller))
             return;
     }
