@@ -5,12 +5,22 @@
 #include "storage/lfsx/btree_internal.h"
 #include "storage/lfsx/pool.h"
 
+/* What the path says about the node that its end points to. */
+static struct node_bounds bounds_below(const struct btree_cursor *cursor) {
+    struct node_bounds bounds = {.is_root = true};
+    for (unsigned depth = 0; depth < cursor->depth; depth++)
+        bounds =
+            node_child_bounds(cursor->path[depth].node->page, cursor->path[depth].index, &bounds);
+    return bounds;
+}
+
 /* Adds the node that the pointer means to the end of the path. */
 static enum status enter(struct btree_cursor *cursor, const struct pointer *pointer) {
     ASSERT(cursor->depth <= DISK_LEVEL_MAX);
     struct cached_node *node = cache_find(&cursor->tree->pool->cache, pointer);
     if (node == NULL) {
-        cursor->miss = (struct btree_miss){.pointer = *pointer, .owner = cursor->tree->owner};
+        cursor->miss = (struct btree_miss){
+            .pointer = *pointer, .owner = cursor->tree->owner, .bounds = bounds_below(cursor)};
         return STATUS_AGAIN;
     }
     ASSERT(node->page->level == pointer->level);

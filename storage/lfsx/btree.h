@@ -39,6 +39,7 @@ struct btree {
 struct btree_miss {
     struct pointer pointer;
     uint64_t owner;
+    struct node_bounds bounds;
 };
 
 /* The way from the root (0) to a leaf (depth - 1). Valid until the lock is released or the tree

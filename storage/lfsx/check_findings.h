@@ -26,9 +26,8 @@
     X(NODE_CORRUPT, 32, "node-corrupt", true)                                                      \
     X(NODE_LOCATION, 33, "node-location", true)                                                    \
     X(NODE_ORDER, 34, "node-order", false)                                                         \
-    X(NODE_SHAPE, 35, "node-shape", false)                                                         \
-    X(NODE_AGE, 36, "node-age", false)                                                             \
-    X(ITEM_INVALID, 37, "item-invalid", true)                                                      \
+    X(NODE_AGE, 35, "node-age", false)                                                             \
+    X(ITEM_INVALID, 36, "item-invalid", true)                                                      \
     X(BLOCK_SHARED, 40, "block-shared", false)                                                     \
     X(BLOCK_LEAKED, 41, "block-leaked", false)                                                     \
     X(BLOCK_LOST, 42, "block-lost", false)                                                         \

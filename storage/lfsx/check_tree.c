@@ -8,15 +8,9 @@
 #include "storage/lfsx/check_internal.h"
 #include "storage/lfsx/values.h"
 
-/* What a node's parent says about its keys: low <= key < high. */
-struct bounds {
-    struct key low, high;
-    bool has_high; /* the rightmost nodes have no upper bound */
-};
-
 /* One inner node that the walk stands in; its page is check->path[level]. */
 struct step {
-    struct bounds bounds;
+    struct node_bounds bounds;
     unsigned next; /* child */
 };
 
@@ -52,26 +46,10 @@ static bool read_node(struct check_tree *tree, const struct pointer *pointer) {
 }
 
 static void check_bounds(struct check_tree *tree, const struct disk_node *node,
-                         const struct bounds *bounds) {
-    uint64_t block = le64_get(node->block);
-    unsigned count = node_count(node);
-    if (count == 0)
-        return;
-    struct key first = node_key(node, 0);
-    struct key last = node_key(node, count - 1);
-    int below = key_compare(&first, &bounds->low);
-    bool must_equal = node->level > 0 && block != tree->root.block;
-    if (below < 0 || (below > 0 && must_equal))
-        report_node(tree, CHECK_NODE_ORDER, block, "its first key is not what its parent says");
-    if (bounds->has_high && key_compare(&last, &bounds->high) >= 0)
-        report_node(tree, CHECK_NODE_ORDER, block, "its last key belongs behind the next node");
-}
-
-static void check_shape(struct check_tree *tree, const struct disk_node *node) {
-    uint64_t block = le64_get(node->block);
-    bool is_root = block == tree->root.block;
-    if (!is_root && node_count(node) == 0)
-        report_node(tree, CHECK_NODE_SHAPE, block, "it is empty");
+                         const struct node_bounds *bounds) {
+    const char *why = "";
+    if (node_bounds_validate(node, bounds, &why) != STATUS_OK)
+        report_node(tree, CHECK_NODE_ORDER, le64_get(node->block), why);
 }
 
 static void check_age(struct check_tree *tree, const struct disk_node *node,
@@ -104,7 +82,7 @@ static void check_leaf(struct check_tree *tree, const struct disk_node *leaf) {
 
 /* Looks at one node; true if it is an inner one to go down into. */
 static bool enter(struct check_tree *tree, const struct pointer *pointer,
-                  const struct bounds *bounds, const struct disk_node *parent) {
+                  const struct node_bounds *bounds, const struct disk_node *parent) {
     struct check *check = tree->check;
     if (pointer->level > DISK_LEVEL_MAX ||
         !geometry_is_data(&check->label.geometry, pointer->block, 1)) {
@@ -121,28 +99,16 @@ static bool enter(struct check_tree *tree, const struct pointer *pointer,
     tree->nodes++;
     check->summary->nodes++;
     check_bounds(tree, node, bounds);
-    check_shape(tree, node);
     check_age(tree, node, parent);
     if (node->level == 0)
         check_leaf(tree, node);
     return node->level > 0;
 }
 
-static struct bounds child_bounds(const struct disk_node *node, const struct step *step,
-                                  unsigned index) {
-    struct bounds bounds = step->bounds;
-    bounds.low = node_key(node, index);
-    if (index + 1 < node_count(node)) {
-        bounds.high = node_key(node, index + 1);
-        bounds.has_high = true;
-    }
-    return bounds;
-}
-
 void check_tree_walk(struct check_tree *tree) {
     struct check *check = tree->check;
     struct step steps[DISK_LEVEL_MAX + 1];
-    struct bounds everything = {0};
+    struct node_bounds everything = {.is_root = true};
     unsigned top = tree->root.level;
     unsigned level = top;
     if (!enter(tree, &tree->root, &everything, NULL))
@@ -159,7 +125,7 @@ void check_tree_walk(struct check_tree *tree) {
         }
         unsigned index = step->next++;
         struct pointer child = node_child(node, index);
-        struct bounds bounds = child_bounds(node, step, index);
+        struct node_bounds bounds = node_child_bounds(node, index, &step->bounds);
         ASSERT(child.level == level - 1);
         if (enter(tree, &child, &bounds, node))
             steps[--level] = (struct step){.bounds = bounds};

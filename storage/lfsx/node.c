@@ -289,3 +289,30 @@ enum status node_validate(const struct disk_node *node, const struct pointer *po
         status = validate_children(node, why);
     return status;
 }
+
+struct node_bounds node_child_bounds(const struct disk_node *node, unsigned index,
+                                     const struct node_bounds *bounds) {
+    struct node_bounds child = {.low = node_key(node, index)};
+    bool last = index + 1 == node_count(node);
+    child.has_high = !last || bounds->has_high;
+    if (child.has_high)
+        child.high = last ? bounds->high : node_key(node, index + 1);
+    return child;
+}
+
+enum status node_bounds_validate(const struct disk_node *node, const struct node_bounds *bounds,
+                                 const char **why) {
+    unsigned count = node_count(node);
+    if (bounds->is_root)
+        return STATUS_OK;
+    if (count == 0)
+        return corrupt(why, "it is empty and not the root");
+    struct key first = node_key(node, 0);
+    struct key last = node_key(node, count - 1);
+    int below = key_compare(&first, &bounds->low);
+    if (below < 0 || (below > 0 && node->level > 0))
+        return corrupt(why, "its first key is not what its parent says");
+    if (bounds->has_high && key_compare(&last, &bounds->high) >= 0)
+        return corrupt(why, "its last key belongs into the next node");
+    return STATUS_OK;
+}

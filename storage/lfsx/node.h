@@ -100,4 +100,21 @@ uint64_t node_seal(struct disk_node *node);
 enum status node_validate(const struct disk_node *node, const struct pointer *pointer,
                           uint64_t owner, const char **why);
 
+/* What the way down to a node says about it: its keys are at least low and, unless it is one of the
+ * rightmost, less than high. */
+struct node_bounds {
+    struct key low, high;
+    bool has_high;
+    bool is_root; /* then nothing is known of its keys, and it may be empty */
+};
+
+/* The bounds of the child at `index` of a node that has `bounds` itself. */
+struct node_bounds node_child_bounds(const struct disk_node *node, unsigned index,
+                                     const struct node_bounds *bounds);
+
+/* Whether a valid node is where its keys belong (invariants 1 to 3 of btree.h). CORRUPT, *why as
+ * above. */
+enum status node_bounds_validate(const struct disk_node *node, const struct node_bounds *bounds,
+                                 const char **why);
+
 #endif

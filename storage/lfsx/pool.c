@@ -127,6 +127,8 @@ static enum status read_node(struct lfsx_pool *pool, const struct btree_miss *mi
         if (status == STATUS_OK)
             status = node_validate(page, &miss->pointer, miss->owner, &why);
         if (status == STATUS_OK)
+            status = node_bounds_validate(page, &miss->bounds, &why);
+        if (status == STATUS_OK)
             status = node_values_validate(page, geometry, &why);
     }
     if (status != STATUS_OK) {
