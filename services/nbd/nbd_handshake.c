@@ -127,7 +127,7 @@ struct listing {
 static bool list_volume(void *context, const struct lfsx_volume_info *info) {
     struct listing *listing = context;
     size_t length = strnlen(info->name, sizeof info->name);
-    be32 name_length = be32_make((uint32_t)length);
+    struct nbd_name_length name_length = {be32_make((uint32_t)length)};
     listing->status = reply_data(listing->handshake, NBD_REP_SERVER, &name_length,
                                  sizeof name_length, info->name, length);
     return listing->status == STATUS_OK;
@@ -159,22 +159,22 @@ struct info_request {
 static bool parse_info(const struct handshake *handshake, struct info_request *out) {
     const uint8_t *at = handshake->payload;
     uint32_t left = handshake->length;
-    be32 name_length;
-    be16 type_count;
-    if (left < sizeof name_length + sizeof type_count)
+    struct nbd_name_length name;
+    struct nbd_info_count types;
+    if (left < sizeof name + sizeof types)
         return false;
-    memcpy(&name_length, at, sizeof name_length);
-    at += sizeof name_length;
-    left -= (uint32_t)(sizeof name_length + sizeof type_count);
-    out->name_length = be32_get(name_length);
+    memcpy(&name, at, sizeof name);
+    at += sizeof name;
+    left -= (uint32_t)(sizeof name + sizeof types);
+    out->name_length = be32_get(name.length);
     if (out->name_length > left)
         return false;
     out->name = (const char *)at;
     at += out->name_length;
     left -= out->name_length;
-    memcpy(&type_count, at, sizeof type_count);
-    out->type_count = be16_get(type_count);
-    out->types = (const be16 *)(at + sizeof type_count);
+    memcpy(&types, at, sizeof types);
+    out->type_count = be16_get(types.count);
+    out->types = (const be16 *)(at + sizeof types);
     return left == out->type_count * sizeof(be16);
 }
 
@@ -316,13 +316,13 @@ static enum status greet(struct handshake *handshake) {
                                     .option_magic = be64_make(NBD_OPTION_MAGIC),
                                     .handshake_flags =
                                         be16_make(NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES)};
-    be32 client_flags;
+    struct nbd_client_flags answer;
     enum status status = send(handshake, &greeting, sizeof greeting);
     if (status == STATUS_OK)
-        status = receive(handshake, &client_flags, sizeof client_flags);
+        status = receive(handshake, &answer, sizeof answer);
     if (status != STATUS_OK)
         return status;
-    uint32_t flags = be32_get(client_flags);
+    uint32_t flags = be32_get(answer.flags);
     if ((flags & ~(NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES)) != 0) {
         log_info("nbd", "%s: ended: unknown client flags 0x%x: not an NBD client?",
                  handshake->connection->stream->peer, flags);

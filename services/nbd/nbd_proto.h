@@ -28,6 +28,11 @@ struct nbd_greeting {
 };
 _Static_assert(sizeof(struct nbd_greeting) == 18, "the server's greeting");
 
+struct nbd_client_flags {
+    be32 flags;
+};
+_Static_assert(sizeof(struct nbd_client_flags) == 4, "the client's answer to the greeting");
+
 struct nbd_option {
     be64 magic;
     be32 option;
@@ -84,6 +89,17 @@ struct nbd_info_block_size {
     be32 maximum;
 };
 _Static_assert(sizeof(struct nbd_info_block_size) == 14, "NBD_INFO_BLOCK_SIZE");
+
+/* NBD_OPT_INFO's and NBD_OPT_GO's payload: a length, the name, a count, that many types. */
+struct nbd_name_length {
+    be32 length;
+};
+_Static_assert(sizeof(struct nbd_name_length) == 4, "what stands before a name");
+
+struct nbd_info_count {
+    be16 count;
+};
+_Static_assert(sizeof(struct nbd_info_count) == 2, "what stands before information types");
 
 /* What answers NBD_OPT_EXPORT_NAME; without `zeroes` if both sides said NO_ZEROES. */
 struct nbd_export_name_reply {

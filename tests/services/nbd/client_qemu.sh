@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Goal: QEMU's client works with the volumes: images converted and compared, odd ranges, zeroes, trim.
+# Goal: QEMU's client works with the volumes: images converted and compared, odd ranges, zeroes,
+# trim.
 # shellcheck source=tests/services/nbd/nbd_daemon.sh
 . tests/services/nbd/nbd_daemon.sh
 need qemu-img qemu-io

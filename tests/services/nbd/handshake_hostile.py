@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Goal: whatever a stranger says before the transmission phase, the server lives, serves others, and
-answers or hangs up as the protocol says. Each function is named after a class of bug that other
+"""Goal: whatever a stranger says before the transmission phase, the server lives, serves others,
+and answers or hangs up as the protocol says. Each function is named after a class of bug that other
 servers shipped."""
 import random
 import struct
@@ -182,9 +182,10 @@ def handshake_takes_for_ever(server):
 
     def drip():
         try:
-            for byte in b"\0\0\0\3" + b"IHAVEOPT\0\0\0\3\0\0\0\0" * 100:
-                dripping.send(bytes([byte]))
-                time.sleep(0.5)
+            dripping.send(b"\0\0\0\3IHAVEOPT" + struct.pack(">II", OPT_INFO, 8192))
+            while time.monotonic() - begin < 20:
+                dripping.send(b"x")
+                time.sleep(0.003)
         except (ConnectionError, BrokenPipeError):
             ended.append(time.monotonic() - begin)
 

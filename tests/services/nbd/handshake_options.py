@@ -25,7 +25,8 @@ def describes_exports(server):
         for option in (OPT_INFO, OPT_GO):
             replies = client.option(option, client.info_payload("zwölf", types))
             equal(replies[-1], (REP_ACK, b""), "the end")
-            infos = {struct.unpack(">H", payload[:2])[0]: payload[2:] for _, payload in replies[:-1]}
+            infos = {struct.unpack(">H", payload[:2])[0]: payload[2:]
+                     for _, payload in replies[:-1]}
             equal(struct.unpack(">QH", infos[INFO_EXPORT]), (12 << 20, FLAGS_WRITABLE), "EXPORT")
             equal(infos[INFO_NAME].decode(), "zwölf", "NAME")
             equal(struct.unpack(">III", infos[INFO_BLOCK_SIZE]), (1, 4096, MAX_IO), "BLOCK_SIZE")

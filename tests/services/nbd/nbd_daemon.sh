@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # For tests with real clients: sourced; serves a fresh pool under AddressSanitizer on a unix socket.
-# serve VOLUME=SIZE... sets $socket; finish stops the daemon and wants a clean end and a clean check.
+# serve VOLUME=SIZE... starts it; finish stops it and wants a clean end and a clean check.
 
 set -euo pipefail
 BUILD=${BUILD:-build}

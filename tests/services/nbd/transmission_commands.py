@@ -54,15 +54,18 @@ def refuses_wrong_requests(client):
             (READ, 0, 0, 0, EINVAL), (READ, SIZE, 1, 0, EINVAL), (READ, SIZE - 1, 2, 0, EINVAL),
             (READ, top, 1, 0, EINVAL), (READ, top - 4094, 4096, 0, EINVAL),
             (READ, 0, MAX_IO + 1, 0, EINVAL), (READ, 0, 0xffffffff, 0, EINVAL),
-            (READ, 0, 512, DF, EINVAL), (READ, 0, 512, NO_HOLE, EINVAL), (READ, 0, 512, 1 << 15, EINVAL),
-            (WRITE, 0, 0, 0, EINVAL), (WRITE, SIZE, 512, 0, ENOSPC), (WRITE, SIZE - 511, 512, 0, ENOSPC),
+            (READ, 0, 512, DF, EINVAL), (READ, 0, 512, NO_HOLE, EINVAL),
+            (READ, 0, 512, 1 << 15, EINVAL), (WRITE, 0, 0, 0, EINVAL),
+            (WRITE, SIZE, 512, 0, ENOSPC), (WRITE, SIZE - 511, 512, 0, ENOSPC),
             (WRITE, top, 512, 0, ENOSPC), (WRITE, 0, 512, NO_HOLE, EINVAL),
             (WRITE, SIZE, MAX_IO, 0, ENOSPC), (WRITE, top - 511, 65536, FUA, ENOSPC),
-            (TRIM, SIZE - 511, 512, 0, EINVAL), (TRIM, 1, 0xffffffff, 0, EINVAL), (TRIM, 0, 0, 0, EINVAL),
-            (TRIM, 0, 512, NO_HOLE, EINVAL), (WRITE_ZEROES, SIZE - 1, 2, 0, ENOSPC),
-            (WRITE_ZEROES, 0, 512, FAST_ZERO, EINVAL), (WRITE_ZEROES, top, 0xffffffff, 0, ENOSPC),
+            (TRIM, SIZE - 511, 512, 0, EINVAL), (TRIM, 1, 0xffffffff, 0, EINVAL),
+            (TRIM, 0, 0, 0, EINVAL), (TRIM, 0, 512, NO_HOLE, EINVAL), (WRITE_ZEROES, SIZE - 1, 2, 0, ENOSPC),
+            (WRITE_ZEROES, 0, 512, FAST_ZERO, EINVAL),
+            (WRITE_ZEROES, top, 0xffffffff, 0, ENOSPC),
             (FLUSH, 512, 0, 0, EINVAL), (FLUSH, 0, 512, 0, EINVAL), (CACHE, 0, 4096, 0, EINVAL),
-            (BLOCK_STATUS, 0, 4096, REQ_ONE, EINVAL), (8, 0, 0, 0, EINVAL), (0xffff, 0, 512, 0, EINVAL)):
+            (BLOCK_STATUS, 0, 4096, REQ_ONE, EINVAL), (8, 0, 0, 0, EINVAL),
+            (0xffff, 0, 512, 0, EINVAL)):
         data = b"\x25\x60\x95\x13" * (length // 4 + 1) if command == WRITE else b""
         got = client.request(command, offset, length, flags, data[:length])[0]
         equal(got, error, f"command {command} of {length} at {offset:#x}, flags {flags:#x}")

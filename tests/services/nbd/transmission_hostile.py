@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 # test: timeout=180
-"""Goal: a client that lies, stalls or vanishes in the transmission phase costs nobody else anything.
-Each function is named after a class of bug that other servers shipped, or a promise of the fault
-model."""
+"""Goal: a client that lies, stalls or vanishes in the transmission phase costs nobody else
+anything. Each function is named after a class of bug that other servers shipped, or a promise of
+the fault model."""
 import random
 import struct
 import threading
@@ -135,8 +135,9 @@ def random_requests(server):
             try:
                 for _ in range(source.randrange(1, 30)):
                     length = source.choice((0, 1, 512, 4096, 100000, MAX_IO, 0xffffffff))
-                    client.send_request(source.randrange(9), source.getrandbits(64) >> source.randrange(64),
-                                        length, source.choice((0, 0, 1, 2, source.getrandbits(16))))
+                    offset = source.getrandbits(64) >> source.randrange(64)
+                    flags = source.choice((0, 0, 1, 2, source.getrandbits(16)))
+                    client.send_request(source.randrange(9), offset, length, flags)
                     client.send(source.randbytes(source.choice((0, 0, min(length, 200000)))))
             except (ConnectionError, BrokenPipeError):
                 pass
