@@ -64,15 +64,31 @@ static struct pbuf *take(struct interface *interface, struct netdev_receive *rec
     return pbuf;
 }
 
+/* RFC 791, 3.1. lwIP reads the header before it looks at the frame's length. */
+static bool is_ipv4(const struct ipv4_header *header, size_t length) {
+    if (length < sizeof *header || header->version_length >> 4 != 4)
+        return false;
+    size_t header_length = (header->version_length & 15u) * 4;
+    size_t total_length = be16_get(header->total_length);
+    return header_length >= sizeof *header && header_length <= total_length &&
+           total_length <= length;
+}
+
 static bool is_well_formed(const struct interface *interface,
                            const struct netdev_receive *received) {
-    if (received->length <= sizeof(struct ethernet_header) ||
-        received->length > sizeof(struct ethernet_header) + interface->device->mtu)
-        return false;
     const struct ethernet_header *header = received->data;
-    if (be16_get(header->type) == ETHERNET_TYPE_ARP)
-        return received->length >= sizeof *header + ARP_PACKET_SIZE;
-    return be16_get(header->type) == ETHERNET_TYPE_IPV4;
+    if (received->length <= sizeof *header ||
+        received->length > sizeof *header + interface->device->mtu)
+        return false;
+    size_t length = received->length - sizeof *header;
+    switch (be16_get(header->type)) {
+    case ETHERNET_TYPE_ARP:
+        return length >= ARP_PACKET_SIZE;
+    case ETHERNET_TYPE_IPV4:
+        return is_ipv4((const struct ipv4_header *)(header + 1), length);
+    default:
+        return false;
+    }
 }
 
 void receive_frame(void *context, struct netdev_receive *received) {

@@ -5,8 +5,10 @@
 
 #include <stddef.h>
 
+#define atoi libc_number
+
 /* Digits only, as lwIP's interface names have them; stops before it would overflow. */
-static inline int atoi(const char *text) {
+static inline int libc_number(const char *text) {
     int number = 0;
     for (; *text >= '0' && *text <= '9'; text++) {
         if (__builtin_mul_overflow(number, 10, &number) ||

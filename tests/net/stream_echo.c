@@ -63,8 +63,7 @@ static void many_connections(void **state) {
 
 static void bad_wire(void **state) {
     (void)state;
-    uint64_t random = os_now_ns() | 1;
-    print_message("seed %lu\n", (unsigned long)random);
+    uint64_t random = tap_seed();
     tap->faults = (struct tap_faults){.lose = 10, .repeat = 20, .delay = 30, .corrupt = 5};
     uint64_t start = os_now_ns();
     uint64_t wrong = echo_compare(PORT, MIB, random);

@@ -60,6 +60,14 @@ static inline uint64_t tap_random(uint64_t *state) {
     return *state;
 }
 
+/* A seed, told so that SEED can repeat the run. */
+static inline uint64_t tap_seed(void) {
+    const char *given = getenv("SEED");
+    uint64_t seed = given != NULL ? strtoull(given, NULL, 10) : os_now_ns() | 1;
+    printf("SEED=%lu\n", (unsigned long)seed);
+    return seed;
+}
+
 static inline bool tap_chance(uint64_t *state, unsigned per_mille) {
     return per_mille > 0 && tap_random(state) % 1000 < per_mille;
 }
