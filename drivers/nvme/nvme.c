@@ -222,7 +222,7 @@ enum status nvme_statistics_read(uint32_t index, struct nvme_statistics *statist
 }
 
 static void print_one(const struct nvme_controller *controller) {
-    struct nvme_statistics now;
+    struct nvme_statistics now = {0};
     struct nvme_health health;
     struct nvme_error last;
     uint32_t count = 0;

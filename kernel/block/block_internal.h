@@ -24,7 +24,7 @@
 #define BLOCK_ROOM "block"
 #define BLOCK_PART_SPANS 16u
 #define BLOCK_SLOW_NS 2000000000ull  /* a finished request that took longer is logged */
-#define BLOCK_STUCK_NS 5000000000ull /* a piece that is with the driver for longer is logged */
+#define BLOCK_STUCK_NS 3000000000ull /* a piece that is with the driver for longer is logged */
 #define BLOCK_LOG_LINES_PER_SECOND 8u
 
 /* How a submitter's request uses block_request.device[]. */

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Goal: a disk that another system partitioned shows its partitions, and writing to one stays in it."""
+"""Goal: a disk that another system partitioned shows its partitions; what is written to one stays in
+it."""
 import os
 import subprocess
 from block_machine import MIB, check, make_image, pattern, run
@@ -11,7 +12,8 @@ START, END = 8 * MIB, 12 * MIB
 
 def main():
     image = make_image("gpt.img", SIZE)
-    subprocess.run(["sgdisk", "-n", "1:2048:+2M", "-n", f"5:{START // 512}:{END // 512 - 1}", image],
+    fifth = f"5:{START // 512}:{END // 512 - 1}"
+    subprocess.run(["sgdisk", "-n", "1:2048:+2M", "-n", fifth, image],
                    check=True, stdout=subprocess.DEVNULL,
                    env={**os.environ, "PATH": os.environ["PATH"] + ":/sbin:/usr/sbin"})
     with open(image, "rb") as file:
