@@ -147,6 +147,7 @@ KERNEL_SOURCES := $(CORE_SOURCES) $(call sources,net kernel kernel/boot kernel/c
 KERNEL_ASSEMBLY := $(sort $(wildcard kernel/*/*.S))
 KERNEL_FREESTANDING := -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
                   -mgeneral-regs-only -fno-asynchronous-unwind-tables -fno-stack-protector \
+                  -fno-optimize-sibling-calls \
                   -nostdinc -isystem $(shell $(CC) -print-file-name=include) \
                   -U__linux__ -U__linux -Ulinux -U__unix__ -U__unix -Uunix -U__gnu_linux__
 # MEMORY_DEBUG=1 builds red zones, poisoning and leak reports in (kernel/mm/debug.h).
@@ -215,7 +216,7 @@ SMP := 2
 MEM := 512M
 APPEND :=
 ONLY :=
-AGAIN := $(MAKE) --no-print-directory -j$(shell nproc 2>/dev/null || echo 1)
+AGAIN := $(MAKE) --no-print-directory --silent -j$(shell nproc 2>/dev/null || echo 1)
 
 .PHONY: setup
 setup: ## install missing Debian packages (sudo, or root) and fetch third-party source
