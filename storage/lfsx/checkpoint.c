@@ -30,6 +30,7 @@ struct checkpoint {
     uint64_t number;
     struct superblock superblock;
     struct alloc_snapshot maps;
+    struct disk_superblock *page; /* to write it with; allocated before anything is frozen */
 };
 
 /* What has to be in memory and set aside to bring the catalog up to date. */
@@ -155,7 +156,8 @@ static enum status write_out(struct lfsx_pool *pool, const struct checkpoint *ch
     if (writer.status == STATUS_OK)
         writer.status = blockdev_flush(pool->device);
     if (writer.status == STATUS_OK)
-        writer.status = superblock_write(pool->device, &pool->label, &checkpoint->superblock);
+        writer.status =
+            superblock_write(pool->device, &pool->label, &checkpoint->superblock, checkpoint->page);
     POOL_COUNT(pool, checkpoints, 1);
     POOL_COUNT(pool, checkpoint_nodes, nodes);
     return writer.status;
@@ -180,12 +182,17 @@ static void discard_expiring(struct lfsx_pool *pool) {
 
 /* The caller holds the right to run a checkpoint. */
 static enum status run_checkpoint(struct lfsx_pool *pool, bool force) {
-    struct checkpoint checkpoint = {0};
-    enum status status = gather(pool, &checkpoint, force);
-    if (status != STATUS_OK || checkpoint.number == 0)
+    struct checkpoint checkpoint = {.page = os_page_alloc(DISK_BLOCK_SIZE)};
+    enum status status = STATUS_NO_MEMORY;
+    if (checkpoint.page != NULL)
+        status = gather(pool, &checkpoint, force);
+    if (status != STATUS_OK || checkpoint.number == 0) {
+        os_page_free(checkpoint.page, DISK_BLOCK_SIZE);
         return status;
+    }
     status = write_out(pool, &checkpoint);
     alloc_snapshot_free(&checkpoint.maps);
+    os_page_free(checkpoint.page, DISK_BLOCK_SIZE);
     if (status != STATUS_OK) {
         pool_fail(pool, status, "a checkpoint could not be written");
         return status;

@@ -200,10 +200,7 @@ static void superblock_store(const struct label *label, const struct superblock 
 }
 
 enum status superblock_write(struct blockdev *device, const struct label *label,
-                             const struct superblock *superblock) {
-    struct disk_superblock *page = os_page_alloc(DISK_BLOCK_SIZE);
-    if (page == NULL)
-        return STATUS_NO_MEMORY;
+                             const struct superblock *superblock, struct disk_superblock *page) {
     superblock_store(label, superblock, page);
     unsigned slot = (unsigned)(superblock->checkpoint % DISK_RING_SLOTS);
     ASSERT(superblock_is_sane(page, label, slot));
@@ -214,7 +211,6 @@ enum status superblock_write(struct blockdev *device, const struct label *label,
         page->checksum = le64_make(block_checksum(page));
         status = blockdev_write(device, block * DISK_BLOCK_SIZE, page, DISK_BLOCK_SIZE, BLOCK_FUA);
     }
-    os_page_free(page, DISK_BLOCK_SIZE);
     return status;
 }
 

@@ -58,9 +58,10 @@ enum status ring_read(struct blockdev *device, const struct label *label, struct
 enum status ring_newest(const struct ring *ring, struct superblock *newest);
 
 /* Writes the superblock to its slot, head then tail, each durable before the next step. Everything
- * it names is durable already. */
+ * it names is durable already. `page` is DISK_BLOCK_SIZE bytes of os_page_alloc memory to work in,
+ * so that only the device can fail it. */
 enum status superblock_write(struct blockdev *device, const struct label *label,
-                             const struct superblock *superblock);
+                             const struct superblock *superblock, struct disk_superblock *page);
 
 /* Zeroes both areas' rings (mkfs). */
 enum status ring_clear(struct blockdev *device, const struct geometry *geometry);
