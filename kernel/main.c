@@ -12,7 +12,6 @@
 #include "kernel/acpi/acpi.h"
 #include "kernel/block/block.h"
 #include "kernel/block/block_selftest.h"
-#include "kernel/block/block_selftest.h"
 #include "kernel/boot/boot.h"
 #include "kernel/boot/command_line.h"
 #include "kernel/console/console.h"
@@ -193,6 +192,7 @@ void kernel_main(void) {
     acpi_on_power_button(power_button_pressed, &appliance);
     start_devices();
     block_selftest_run();
+    selftest_run();
     open_pools(&appliance);
     start_network();
     start_nbd(&appliance);

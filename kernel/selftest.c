@@ -96,12 +96,38 @@ static void fault_free_inside(void) {
     kfree(memory + 16);
 }
 
+/* Found by builds with MEMORY_DEBUG only. */
+static void fault_write_behind(void) {
+    char *memory = kmalloc(100);
+    ASSERT(memory != NULL);
+    *(volatile char *)(memory + 100) = 1;
+    kfree(memory);
+}
+
+/* The same. Objects of a size come again soon, though not at once. */
+static void fault_write_freed(void) {
+    char *volatile memory = kmalloc(100);
+    kfree(memory);
+    *(volatile char *)(memory + 50) = 1;
+    for (unsigned i = 0; i < 1000; i++)
+        (void)!kmalloc(100);
+}
+
+static void fault_write_freed_page(void) {
+    char *volatile memory = page_alloc(0);
+    page_free(memory, 0);
+    *(volatile char *)(memory + 2000) = 1;
+    for (unsigned i = 0; i < 1000; i++)
+        (void)!page_alloc(0);
+}
+
 static void fault_divide(void) {
     __asm__ volatile("xorl %%ecx, %%ecx; xorl %%edx, %%edx; divl %%ecx" ::: "rax", "rcx", "rdx");
 }
 
 static const struct selftest selftests[] = {
     {"memory", selftest_memory, NULL},
+    {"leaks", selftest_leaks, NULL},
     {"sched", selftest_sched, NULL},
     {"locks", selftest_locks, NULL},
     {"os", selftest_os, NULL},
@@ -120,6 +146,9 @@ static const struct selftest selftests[] = {
     {"fault-double-free", NULL, fault_double_free},
     {"fault-double-free-pages", NULL, fault_double_free_pages},
     {"fault-free-inside", NULL, fault_free_inside},
+    {"fault-write-behind", NULL, fault_write_behind},
+    {"fault-write-freed", NULL, fault_write_freed},
+    {"fault-write-freed-page", NULL, fault_write_freed_page},
     {"fault-divide", NULL, fault_divide},
 };
 

@@ -42,6 +42,7 @@ bool selftest_cases(const char *group, const struct selftest_case *cases, size_t
 
 /* The groups. */
 bool selftest_memory(void);
+bool selftest_leaks(void);
 bool selftest_library(void);
 bool selftest_command_line(void);
 bool selftest_sched(void);

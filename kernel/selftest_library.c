@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/math.h"
 #include "base/mem.h"
+#include "kernel/boot/command_line.h"
 #include "kernel/lib/string.h"
 #include "kernel/selftest.h"
 
@@ -106,6 +107,41 @@ static bool every_length(void) {
 static bool strings(void) {
     test_strings();
     return true;
+}
+
+static bool is(const char *actual_value, const char *wanted) {
+    if (actual_value == NULL || wanted == NULL)
+        return actual_value == wanted;
+    return strcmp(actual_value, wanted) == 0;
+}
+
+static bool values(void) {
+    SELFTEST_CHECK(is(command_line_get("one"), "1"));
+    SELFTEST_CHECK(is(command_line_get("flag"), ""));
+    SELFTEST_CHECK(is(command_line_get("two"), ""));
+    SELFTEST_CHECK(is(command_line_get("quoted"), "a b=c"));
+    SELFTEST_CHECK(command_line_get("on") == NULL && command_line_get("onee") == NULL);
+    SELFTEST_CHECK(command_line_get("b") == NULL && command_line_get("1") == NULL);
+    return true;
+}
+
+static bool repeated(void) {
+    SELFTEST_CHECK(is(command_line_get("many"), "z"));
+    SELFTEST_CHECK(is(command_line_get_nth("many", 0), "x"));
+    SELFTEST_CHECK(is(command_line_get_nth("many", 1), "y"));
+    SELFTEST_CHECK(is(command_line_get_nth("many", 2), "z"));
+    SELFTEST_CHECK(command_line_get_nth("many", 3) == NULL);
+    SELFTEST_CHECK(strstr(command_line_text(), "quoted=\"a b=c\"") != NULL);
+    return true;
+}
+
+/* On the line that tests/kernel/command_line.py gives. */
+bool selftest_command_line(void) {
+    static const struct selftest_case cases[] = {
+        {"values, flags, quotes", values},
+        {"keys that come again", repeated},
+    };
+    return selftest_cases("command-line", cases, ARRAY_LENGTH(cases));
 }
 
 bool selftest_library(void) {

@@ -176,3 +176,18 @@ bool selftest_memory(void) {
     log_info("selftest", "seed=%s", seed == NULL ? "0" : seed);
     return selftest_cases("memory", cases, ARRAY_LENGTH(cases));
 }
+
+/* With MEMORY_DEBUG only: what is not freed is in the report, and only that. */
+static bool leaks_are_reported(void) {
+    uint64_t before = memory_leak_report();
+    void *leaked = kmalloc(12345);
+    SELFTEST_CHECK(leaked != NULL && memory_leak_report() == before + 12345);
+    kfree(leaked);
+    SELFTEST_CHECK(memory_leak_report() == before);
+    return true;
+}
+
+bool selftest_leaks(void) {
+    static const struct selftest_case cases[] = {{"leaks are reported", leaks_are_reported}};
+    return selftest_cases("leaks", cases, ARRAY_LENGTH(cases));
+}
