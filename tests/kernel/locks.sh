@@ -1,0 +1,7 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Goal: mutex, condition, read-write lock and completion keep their promises under many threads with
+# preemption: nothing gets in together that must not, and no wake-up is lost.
+. tests/kernel/machine.sh
+selftest locks
+selftest locks -smp 3 -accel tcg,thread=multi
