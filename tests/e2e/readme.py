@@ -32,15 +32,17 @@ def blocks(text):
 
 def to_here(command, port):
     """The command with this test's build, port and files in place of README.md's."""
-    command = command.replace("build/run/", f"{HERE}/run/").replace("build/", appliance.BUILD + "/")
+    command = re.sub(r"(?<![\w/])build/run/", f"{HERE}/run/", command)
+    command = re.sub(r"(?<![\w/])build/", appliance.BUILD + "/", command)
     command = re.sub(r"(?<![\w/])(\w+\.img)\b", rf"{HERE}/\1", command)
     return command.replace("10809", str(port))
 
 
 def normal(line):
     """Numbers, and where things are, differ from machine to machine."""
-    line = line.replace(f"{HERE}/run/", "build/run/").replace(f"{HERE}/", "")
-    line = line.replace(os.path.relpath(HERE) + "/run/", "build/run/")
+    here = re.escape(os.path.relpath(HERE).lstrip("./"))
+    line = re.sub(rf"\S*{here}/run/", "build/run/", line)
+    line = re.sub(rf"\S*{here}/", "", line)
     line = line.replace("KVM", "emulation")
     line = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}", "UUID", line)
     line = re.sub(r"\d+(\.\d+)?( [KMGTP]iB)?", "#", line)

@@ -15,8 +15,8 @@ def targets():
 
 
 def exists(name, document):
-    if "*" in name or "{" in name:
-        return True
+    if "*" in name or "{" in name or re.search(r"\b[A-Z]+/", name):
+        return True  # a pattern, or a word in capitals that stands for any name
     return os.path.exists(name) or os.path.exists(os.path.join(os.path.dirname(document), name))
 
 

@@ -10,7 +10,8 @@ MAX_COLUMNS, MAX_LINES = 100, 1000
 LAYOUT_HEADERS = ("_format.h", "_proto.h", "_regs.h")
 # Spelled so that this file passes its own test.
 MARKS = re.compile(r"\b(TO" r"DO|FIX" r"ME|X" r"XX|HA" r"CK)\b")
-LAYOUT = re.compile(r"\bpacked\b\s*\)|^\s+[lb]e(16|32|64) \w+(\[\w*\])?[;,]")
+PACKED = re.compile(r"\bpacked\b\s*\)")
+MEMBER = re.compile(r"^\s+[lb]e(16|32|64) \w+(\[\w*\])?[;,]")  # in a .c file: a variable
 BANNED = {
     "strcpy": "memcpy with a checked length", "strcat": "format_text", "sprintf": "format_text",
     "vsprintf": "format_text_v", "gets": "fgets", "alloca": "os_alloc", "atoi": "strtoul",
@@ -37,7 +38,8 @@ def check_file(path, complaints):
             complaints.append(f"{place} blanks at the end")
         if match := MARKS.search(line):
             complaints.append(f"{place} leftover {match[0]}")
-        if code and LAYOUT.search(line) and not path.endswith(LAYOUT_HEADERS) \
+        layout = PACKED.search(line) or path.endswith(".h") and MEMBER.search(line)
+        if code and layout and not path.endswith(LAYOUT_HEADERS) \
                 and not path.startswith("tests/"):
             complaints.append(f"{place} a byte layout outside of {', '.join(LAYOUT_HEADERS)}")
         if code and not path.startswith("tests/") and (match := BANNED_CALL.search(line)):
