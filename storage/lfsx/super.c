@@ -6,6 +6,7 @@
 #include "base/math.h"
 #include "base/mem.h"
 #include "base/os.h"
+#include "storage/lfsx/values.h"
 
 static uint64_t block_checksum(const void *page) {
     return checksum_xxh64((const char *)page + 8, DISK_BLOCK_SIZE - 8, 0);
@@ -40,7 +41,10 @@ static enum status label_parse(const struct disk_label *disk, uint64_t block,
         le64_get(disk->ro_compat) & ~DISK_RO_COMPAT_KNOWN ||
         le32_get(disk->checksum_kind) != DISK_CHECKSUM_XXH64 || le32_get(disk->device_count) != 1)
         return STATUS_VERSION;
-    if (!is_zero(disk->reserved, sizeof disk->reserved))
+    size_t text_length = strnlen(label->text, sizeof label->text);
+    if (!is_zero(disk->reserved, sizeof disk->reserved) ||
+        !is_zero(disk->label + text_length, sizeof disk->label - text_length) ||
+        !text_is_valid(label->text, text_length) || le32_get(disk->device_index) != 0)
         return STATUS_CORRUPT;
     enum status status = geometry_load(disk, &label->geometry);
     if (status == STATUS_OK && label->geometry.device_blocks > device->size / DISK_BLOCK_SIZE)
@@ -122,7 +126,10 @@ static bool superblock_is_sane(const struct disk_superblock *disk, const struct 
     return le64_get(disk->checkpoint) % DISK_RING_SLOTS == slot &&
            memcmp(disk->pool_uuid, label->pool_uuid, sizeof disk->pool_uuid) == 0 &&
            geometry_is_data(geometry, le64_get(disk->catalog.block), 1) &&
-           disk->catalog.level <= DISK_LEVEL_MAX && disk->map_root.copy <= 1 &&
+           disk->catalog.level <= DISK_LEVEL_MAX && le16_get(disk->catalog.group) == 0 &&
+           is_zero(disk->catalog.reserved, sizeof disk->catalog.reserved) &&
+           disk->map_root.copy <= 1 &&
+           is_zero(disk->map_root.reserved, sizeof disk->map_root.reserved) &&
            le64_get(disk->next_dataset) >= DISK_FIRST_DATASET &&
            is_zero(disk->reserved, sizeof disk->reserved);
 }
