@@ -4,7 +4,6 @@
 #include "base/math.h"
 #include "base/mem.h"
 #include "kernel/boot/command_line.h"
-#include "kernel/lib/string.h"
 #include "kernel/selftest.h"
 
 #define ROOM 1400u
@@ -44,7 +43,7 @@ static void test_move(unsigned to, unsigned from, unsigned length) {
 
 static void test_set(unsigned to, unsigned length) {
     reset();
-    ASSERT(memset(actual + to, 0x1a5, length) == actual + to);
+    ASSERT(memset(actual + to, 0xa5, length) == actual + to);
     for (unsigned i = 0; i < length; i++)
         expected[to + i] = 0xa5;
     compare();
@@ -58,8 +57,8 @@ static void test_compare(unsigned offset, unsigned length) {
     for (unsigned i = 0; i < length; i += 5) {
         unsigned char right = actual[i];
         actual[i] = (unsigned char)(right + 0x80);
-        int expected_sign = actual[i] < right ? -1 : 1;
-        ASSERT(memcmp(actual, source + offset, length) * expected_sign > 0);
+        int order = memcmp(actual, source + offset, length);
+        ASSERT(actual[i] < right ? order < 0 : order > 0);
         actual[i] = right;
     }
 }
@@ -76,24 +75,13 @@ static void test_lengths(unsigned length) {
 }
 
 static void test_strings(void) {
-    char buffer[16];
     ASSERT(strlen("") == 0 && strlen("four") == 4);
     ASSERT(strnlen("four", 2) == 2 && strnlen("four", 9) == 4);
     ASSERT(strcmp("a", "b") < 0 && strcmp("b", "a") > 0 && strcmp("\xff", "a") > 0);
     ASSERT(strcmp("ab", "a") > 0 && strncmp("ab", "ac", 1) == 0 && strcmp("x", "x") == 0);
     const char *text = "path/to/it";
-    ASSERT(strchr(text, '/') == text + 4 && strrchr(text, '/') == text + 7);
-    ASSERT(strchr(text, '#') == NULL && strchr(text, '\0') == text + 10);
-    ASSERT(strstr(text, "to") == text + 5 && strstr(text, "two") == NULL);
-    ASSERT(memchr(text, 't', 10) == text + 2 && memchr(text, 'z', 10) == NULL);
-    memset(buffer, 'x', sizeof buffer);
-    strncpy(buffer, "ab", 5);
-    ASSERT(memcmp(buffer, "ab\0\0\0xxx", 8) == 0);
-    strncpy(buffer, "abcdef", 3);
-    ASSERT(memcmp(buffer, "abc\0\0xxx", 8) == 0);
-    strcat(strcpy(buffer, "one"), "two");
-    ASSERT(strcmp(buffer, "onetwo") == 0);
-    ASSERT(atoi(" -17x") == -17 && atoi("+8") == 8 && atoi("-2147483648") == -2147483647 - 1);
+    ASSERT(strchr(text, '/') == text + 4 && strchr(text, '#') == NULL);
+    ASSERT(strchr(text, '\0') == text + 10);
 }
 
 static bool every_length(void) {
@@ -131,7 +119,6 @@ static bool repeated(void) {
     SELFTEST_CHECK(is(command_line_get_nth("many", 1), "y"));
     SELFTEST_CHECK(is(command_line_get_nth("many", 2), "z"));
     SELFTEST_CHECK(command_line_get_nth("many", 3) == NULL);
-    SELFTEST_CHECK(strstr(command_line_text(), "quoted=\"a b=c\"") != NULL);
     return true;
 }
 

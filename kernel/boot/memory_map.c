@@ -129,6 +129,7 @@ static bool strongest_kind(const struct collection *all, uint64_t start, enum me
 }
 
 static void append_region(uint64_t start, uint64_t end, enum memory_kind kind) {
+    ASSERT(regions != NULL);
     struct memory_region *last = region_count > 0 ? &regions[region_count - 1] : NULL;
     bool must_cut = start == MEMORY_MAP_LOW || start == MEMORY_MAP_EARLY;
     if (last != NULL && last->end == start && last->kind == kind && !must_cut) {

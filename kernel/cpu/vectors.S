@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One entry per vector. Each makes the stack look the same (error code, vector, registers: struct
- * cpu_trap_frame) and calls trap_handle(frame). Vectors for which the processor pushes an error code
+ * cpu_trap_frame) and calls trap_handle(frame). For some vectors the processor pushes an error code
  * of its own: Intel SDM volume 3, table 6-1.
  */
         .text

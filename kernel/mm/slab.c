@@ -118,6 +118,7 @@ static struct free_object *take_object(struct size_class *class) {
     if (slab == NULL)
         return NULL;
     struct free_object *object = slab->free_objects;
+    ASSERT(object != NULL);
     if (object->cookie != cookie_of(object))
         panic("kmalloc: the free object %p of %u bytes was written after kfree", (void *)object,
               class->size);

@@ -13,7 +13,8 @@ TOTAL = re.compile(r"memory: ([0-9.]+) (\w+) usable, ([0-9.]+) (\w+) free")
 
 for memory, size in (("64M", 64 * MIB), ("512M", 512 * MIB), ("5G", 5 * GIB)):
     text = selftest("library", memory=memory)
-    regions = [(int(start, 16), int(end, 16) + 1, kind) for start, end, kind in REGION.findall(text)]
+    regions = [(int(start, 16), int(end, 16) + 1, kind)
+               for start, end, kind in REGION.findall(text)]
     check(regions == sorted(regions), f"{memory}: the regions are not in order")
     for (_, end, _), (start, _, _) in zip(regions, regions[1:]):
         check(end <= start, f"{memory}: regions overlap at {start:#x}")
