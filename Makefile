@@ -100,7 +100,7 @@ $(BUILD)/asan/libhomeless.a: $(ASAN_HOMELESS)
 
 $(HOMELESS_TESTS): $(BUILD)/asan/libhomeless.a
 
-# ---- lwIP: fetched once (third_party/fetch.sh), compiled into the kernel and into net/'s tests ----
+# ---- lwIP: fetched once, compiled into the kernel and into net/'s tests ----
 
 LWIP := $(BUILD)/third_party/lwip
 LWIP_FETCHED := $(LWIP)/.fetched
