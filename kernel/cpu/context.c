@@ -2,6 +2,7 @@
 #include "kernel/cpu/context.h"
 
 #include "kernel/cpu/cpu.h"
+#include "kernel/cpu/machine_check.h"
 
 #define MSR_GS_BASE 0xc0000101u
 
@@ -29,4 +30,5 @@ void context_activate(struct cpu *cpu) {
     __asm__ volatile("ltr %w0" ::"r"(DESCRIPTOR_TASK_SELECTOR));
     trap_activate();
     cpu_write_msr(MSR_GS_BASE, (uint64_t)cpu);
+    machine_check_enable();
 }

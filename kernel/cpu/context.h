@@ -26,7 +26,7 @@ struct cpu_context {
 
 /* Fills the tables; the stacks are set. */
 void context_prepare(struct cpu_context *context);
-/* Loads GDT, TSS, IDT and the GS base on the CPU that runs this. */
+/* Loads GDT, TSS, IDT and the GS base on the CPU that runs this, and lets it report its errors. */
 void context_activate(struct cpu *cpu);
 
 /* Fills the one interrupt descriptor table; once. */

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/math.h"
 #include "kernel/cpu/context.h"
+#include "kernel/cpu/machine_check.h"
 #include "kernel/cpu/panic.h"
 #include "kernel/mm/memory.h"
 
@@ -80,6 +81,12 @@ static _Noreturn void double_fault(struct cpu_trap_frame *frame) {
                frame->rsp, address, memory_describe(address));
 }
 
+static _Noreturn void machine_check(struct cpu_trap_frame *frame) {
+    char banks[256];
+    machine_check_describe(banks, sizeof banks);
+    panic_trap(frame, "machine check: the processor or memory is faulty%s", banks);
+}
+
 static void exception(struct cpu_trap_frame *frame) {
     if (frame->vector == VECTOR_NMI) {
         panic_stop_if_reported();
@@ -93,6 +100,8 @@ static void exception(struct cpu_trap_frame *frame) {
         page_fault(frame);
     if (frame->vector == VECTOR_DOUBLE_FAULT)
         double_fault(frame);
+    if (frame->vector == VECTOR_MACHINE_CHECK)
+        machine_check(frame);
     const char *name = frame->vector < ARRAY_LENGTH(exception_names)
                            ? exception_names[frame->vector]
                            : "reserved exception";

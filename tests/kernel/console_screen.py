@@ -6,19 +6,10 @@ import os
 import socket
 import subprocess
 import tempfile
-import time
 
-from image import IMAGE, check, selftest
+from image import IMAGE, check, selftest, wait_for
 
 COLUMNS, ROWS, TEXT = 80, 25, 0xb8000
-
-
-def wait_for(path, word):
-    for _ in range(150):
-        if os.path.exists(path) and word in open(path, encoding="utf-8", errors="replace").read():
-            return
-        time.sleep(0.1)
-    check(False, f"{word!r} did not come within 15 s")
 
 
 def screen_after_panic(folder, append):

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import time
 
 BUILD = os.environ.get("BUILD", "build")
 IMAGE = os.environ.get("HOLDFAST_ELF", os.path.join(BUILD, "holdfast.elf"))
@@ -14,6 +15,17 @@ def check(condition, message):
     """A test's assertion; it stays when Python optimises."""
     if not condition:
         raise AssertionError(message)
+
+
+def wait_for(path, word):
+    """Waits until a machine's serial file holds the word."""
+    for _ in range(150):
+        if os.path.exists(path):
+            with open(path, encoding="utf-8", errors="replace") as file:
+                if word in file.read():
+                    return
+        time.sleep(0.1)
+    check(False, f"{word!r} did not come within 15 s")
 
 
 def boot(memory="64M", append="", image=None, options=(), timeout=18):
