@@ -76,6 +76,7 @@
 #define TCP_WND_UPDATE_THRESHOLD (16 * TCP_MSS)
 #define TCP_OVERSIZE TCP_MSS
 #define TCP_QUEUE_OOSEQ 1
+#define TCP_OOSEQ_MAX_PBUFS (2 * (TCP_WND / TCP_MSS)) /* against a window of one-byte segments */
 #define LWIP_TCP_SACK_OUT 1
 #define LWIP_TCP_KEEPALIVE 1
 #define LWIP_TCP_TIMESTAMPS 0

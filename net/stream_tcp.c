@@ -49,6 +49,8 @@
 #define WINDOW_GROWTH ((uint32_t)TCP_WND - FIRST_WINDOW)
 #define WINDOW_MEMORY_SHARE 8    /* all windows together: this part of the memory */
 #define WRITE_CHUNK (32u * 1024) /* bytes for one call of lwIP, whose lengths have 16 bits */
+#define COLLECTOR_SIZE 4000u     /* what gathers small pieces: with its header a page */
+#define SMALL 256u               /* bytes */
 #define WAKE_SHARE 4             /* a writer sleeps until this part of the buffer is free */
 #define BACKLOG 255              /* connections nobody accepted yet; lwIP's field has 8 bits */
 #define POLL_INTERVAL 2          /* of lwIP's slow timer's half seconds */
@@ -90,7 +92,8 @@ struct tcp_stream {
     uint64_t close_limit;
     struct pbuf *first; /* the receive queue */
     struct pbuf *last;
-    uint16_t offset; /* bytes of `first` that were read */
+    struct pbuf *collector; /* if it is still `last`: has room for COLLECTOR_SIZE bytes */
+    uint16_t offset;        /* bytes of `first` that were read */
 };
 
 static uint8_t argument_id;   /* lwIP's place for our pointer in a pcb */
@@ -181,7 +184,37 @@ static void forget_connection(struct tcp_stream *stream) {
     connection_destroyed(argument_id, stream);
 }
 
+/* Copies data behind the queue's last byte, if that lies in a pbuf with room. */
+static bool append_to_last(struct tcp_stream *stream, struct pbuf *data) {
+    struct pbuf *last = stream->last;
+    if (last == NULL || last != stream->collector || COLLECTOR_SIZE - last->len < data->tot_len)
+        return false;
+    pbuf_copy_partial(data, (char *)last->payload + last->len, data->tot_len, 0);
+    last->len = (u16_t)(last->len + data->tot_len);
+    last->tot_len = last->len;
+    pbuf_free(data);
+    return true;
+}
+
+/* Small pieces that are not read at once are gathered: each alone takes many times its length. */
+static bool gather(struct tcp_stream *stream, struct pbuf *data) {
+    if (data->tot_len > SMALL || stream->last == NULL || stream->last->len > SMALL)
+        return append_to_last(stream, data);
+    if (append_to_last(stream, data))
+        return true;
+    struct pbuf *collector = pbuf_alloc(PBUF_RAW, COLLECTOR_SIZE, PBUF_RAM);
+    if (collector == NULL)
+        return false;
+    collector->len = 0;
+    stream->last->next = collector;
+    stream->last = collector;
+    stream->collector = collector;
+    return append_to_last(stream, data);
+}
+
 static void append(struct tcp_stream *stream, struct pbuf *chain) {
+    if (gather(stream, chain))
+        return;
     if (stream->last == NULL)
         stream->first = chain;
     else
@@ -291,6 +324,7 @@ static void take(struct tcp_stream *stream, size_t size, struct taken *taken) {
     stream->first = at;
     if (at == NULL) {
         stream->last = NULL;
+        stream->collector = NULL; /* its address may come again as another pbuf's */
         return;
     }
     taken->part = (const char *)at->payload + stream->offset;
@@ -426,6 +460,7 @@ static void close_gracefully(struct tcp_stream *stream) {
     free_pbufs(stream->first);
     stream->first = NULL;
     stream->last = NULL;
+    stream->collector = NULL;
     stream->offset = 0;
     tcp_shutdown(pcb, 0, 1); /* without memory for the FIN, lwIP tries again */
 }

@@ -7,6 +7,7 @@
 #include "tests/net/echo.h"
 
 #include <linux/sockios.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -154,6 +155,35 @@ static void a_peer_that_nobody_reads_binds_little(void **state) {
     int unacknowledged = 0;
     ioctl(fd, SIOCOUTQ, &unacknowledged);
     assert_in_range(sent - unacknowledged, 1, 65535);
+    free(data);
+    close(fd);
+    stream_close(stream);
+}
+
+static void one_byte_segments_bind_little(void **state) {
+    (void)state;
+    enum { COUNT = 20000 };
+    struct stream *stream;
+    int fd = connected(&stream);
+    int yes = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    size_t before = __sanitizer_get_current_allocated_bytes();
+    uint64_t received = tap->received;
+    for (int i = 0; i < COUNT; i++) {
+        uint8_t byte = echo_byte(8, (uint64_t)i);
+        assert_int_equal(send(fd, &byte, 1, 0), 1);
+        if (i % 8 == 0)
+            os_sleep_ns(1);
+    }
+    os_sleep_ns(200 * MILLISECOND);
+    size_t bound = __sanitizer_get_current_allocated_bytes() - before;
+    print_message("%lu frames bind %zu bytes\n", (unsigned long)(tap->received - received), bound);
+    assert_in_range(bound, COUNT, 4 * COUNT);
+    char *data = pattern(COUNT, 8);
+    char *read = malloc(COUNT);
+    assert_int_equal(stream_read_all(stream, read, COUNT), STATUS_OK);
+    assert_memory_equal(read, data, COUNT);
+    free(read);
     free(data);
     close(fd);
     stream_close(stream);
@@ -347,6 +377,7 @@ int main(void) {
         cmocka_unit_test(reading_times_out),
         cmocka_unit_test(writing_to_a_peer_that_does_not_read_times_out),
         cmocka_unit_test(a_peer_that_nobody_reads_binds_little),
+        cmocka_unit_test(one_byte_segments_bind_little),
         cmocka_unit_test(abort_ends_both_directions),
         cmocka_unit_test(reset_ends_both_directions),
         cmocka_unit_test(bad_ends_leak_nothing),
