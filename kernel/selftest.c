@@ -139,6 +139,8 @@ static const struct selftest selftests[] = {
     {"sched", selftest_sched, NULL},
     {"locks", selftest_locks, NULL},
     {"os", selftest_os, NULL},
+    {"irq", selftest_irq, NULL},
+    {"reset", selftest_reset, NULL},
     {"library", selftest_library, NULL},
     {"command-line", selftest_command_line, NULL},
     {"net", selftest_network, NULL},

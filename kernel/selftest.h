@@ -48,5 +48,7 @@ bool selftest_command_line(void);
 bool selftest_sched(void);
 bool selftest_locks(void);
 bool selftest_os(void);
+bool selftest_irq(void);
+bool selftest_reset(void); /* resets the machine */
 
 #endif

@@ -14,7 +14,6 @@
 #include "base/log.h"
 #include "base/os.h"
 #include "kernel/console/console.h"
-#include "kernel/cpu/panic.h"
 #include "kernel/cpu/percpu.h"
 #include "kernel/cpu/spinlock.h"
 #include "kernel/cpu/trap.h"
@@ -194,7 +193,6 @@ enum status irq_initialize(void) {
     irq_claim(IRQ_VECTOR_LOCAL_ERROR, "local APIC error", local_error);
     irq_claim(IRQ_VECTOR_RESCHEDULE, "reschedule", reschedule_request);
     irq_initialize_cpu();
-    panic_set_stop_others(lapic_send_nmi_to_others);
     return STATUS_OK;
 }
 

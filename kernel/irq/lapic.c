@@ -111,9 +111,7 @@ void lapic_send_startup(uint32_t apic_id, uint8_t page) {
     send_command(apic_id, LAPIC_COMMAND_STARTUP | LAPIC_COMMAND_ASSERT | page);
 }
 
-void lapic_timer_calibrate(void) {
-    if (timer_scale != 0)
-        return;
+static void calibrate(void) {
     uint64_t flags = cpu_interrupts_disable();
     lapic_write(LAPIC_TIMER_INITIAL, UINT32_MAX);
     uint64_t start = clock_now_ns();
@@ -122,11 +120,16 @@ void lapic_timer_calibrate(void) {
     uint32_t ticks = first - lapic_read(LAPIC_TIMER_CURRENT);
     uint64_t passed = clock_now_ns() - start;
     lapic_write(LAPIC_TIMER_INITIAL, 0);
-    lapic_write(LAPIC_LVT_TIMER, IRQ_VECTOR_TIMER);
     cpu_interrupts_restore(flags);
     timer_scale = ((uint64_t)ticks << NS_PER_TICK_SHIFT) / passed;
     log_info("irq", "local APIC timer: %llu kHz",
              (unsigned long long)((timer_scale * 1000000) >> NS_PER_TICK_SHIFT));
+}
+
+void lapic_timer_start(void) {
+    if (timer_scale == 0)
+        calibrate();
+    lapic_write(LAPIC_LVT_TIMER, IRQ_VECTOR_TIMER);
 }
 
 void lapic_timer_arm(uint64_t nanoseconds) {

@@ -25,8 +25,8 @@ void lapic_send_nmi_to_others(void);
 void lapic_send_init(uint32_t apic_id);
 void lapic_send_startup(uint32_t apic_id, uint8_t page);
 
-/* Measures the timer against the clock; at boot, for all CPUs. */
-void lapic_timer_calibrate(void);
+/* Lets the calling CPU's timer interrupt; the boot CPU measures it against the clock, for all. */
+void lapic_timer_start(void);
 /* One interrupt, IRQ_VECTOR_TIMER, as soon after this time as the counter can tell; replaces what
  * was armed. Longer times than the counter's are cut. */
 void lapic_timer_arm(uint64_t nanoseconds);

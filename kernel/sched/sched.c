@@ -66,6 +66,10 @@ void sched_enqueue(struct run_queue *queue, struct thread *thread, bool first) {
     queue->runnable++;
     if (thread->level < queue->current->level)
         want_switch(queue, thread->cpu);
+}
+
+/* The thread was queued on a CPU that is busy: an idle one may take it. */
+static void call_helper(const struct run_queue *queue, const struct thread *thread) {
     if (queue->current != queue->idle && thread->affinity == THREAD_ANY_CPU)
         sched_call_idle_cpu();
 }
@@ -135,9 +139,10 @@ static void reschedule(bool yields) {
         spinlock_unlock(&queue->lock, 0);
         return;
     }
-    if (old->state == THREAD_RUNNABLE && !yields) {
-        old->preemptions++;
-        queue->preemptions++;
+    if (old->state == THREAD_RUNNABLE) {
+        old->preemptions += !yields;
+        queue->preemptions += !yields;
+        call_helper(queue, old);
     }
     queue->switches++;
     next->switches++;
@@ -227,6 +232,7 @@ static void wake(struct thread *thread, bool timed_out) {
                 thread->level = SCHED_LEVEL_BOOSTED;
             thread->queued_at = thread->level == SCHED_LEVEL_BACKGROUND ? clock_now_ns() : 0;
             sched_enqueue(queue, thread, false);
+            call_helper(queue, thread);
         }
     }
     spinlock_unlock(&queue->lock, flags);
@@ -279,6 +285,7 @@ void sched_add(struct thread *thread) {
     thread->slice_left = SCHED_SLICE_NS;
     thread->queued_at = clock_now_ns();
     sched_enqueue(queue, thread, false);
+    call_helper(queue, thread);
     spinlock_unlock(&queue->lock, flags);
 }
 
@@ -322,8 +329,9 @@ static enum status queue_make(struct thread *current, struct thread *idle) {
     current->state = THREAD_RUNNING;
     current->slice_left = SCHED_SLICE_NS;
     idle->level = SCHED_LEVEL_IDLE;
-    cpu_current()->sched = queue;
     cpu_current()->current_thread = current;
+    /* From here on other CPUs may give threads to this one. */
+    __atomic_store_n(&cpu_current()->sched, queue, __ATOMIC_RELEASE);
     return STATUS_OK;
 }
 
@@ -343,12 +351,13 @@ enum status sched_initialize(void) {
 _Noreturn void sched_run_cpu(void) {
     struct thread_options here = per_cpu_options(cpu_index());
     struct thread *idle = thread_make("idle", &here, sched_idle, NULL, false);
+    if (idle != NULL)
+        idle->cpu = cpu_index();
     if (idle == NULL || queue_make(idle, idle) != STATUS_OK) {
         log_error("sched", "no memory for CPU %u: it stays unused", cpu_index());
         for (;;)
             __asm__ volatile("cli; hlt");
     }
-    idle->cpu = cpu_index();
     sched_idle(NULL);
     ASSERT_UNREACHABLE();
 }

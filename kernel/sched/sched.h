@@ -40,6 +40,10 @@ struct thread_options {
  * on everything of os.h that needs no clock works; threads take turns once the timer runs. */
 enum status sched_initialize(void);
 
+/* Starts the other processors that the MADT lists; they take threads at once. Boot thread, once,
+ * after everything else of the machine's start, interrupts on. An error leaves those that run. */
+enum status sched_start_cpus(void);
+
 /* Turns a CPU that was started later into one that runs threads, and never returns. Interrupts off,
  * local APIC and timer ready. */
 _Noreturn void sched_run_cpu(void);

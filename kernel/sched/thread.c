@@ -100,7 +100,7 @@ static void reaper(void *argument) {
 
 enum status thread_reaper_start(void) {
     static const struct thread_options options = {
-        .priority = THREAD_NORMAL, .affinity = THREAD_ANY_CPU, .detached = true};
+        .priority = THREAD_REALTIME, .affinity = THREAD_ANY_CPU, .detached = true};
     event_init(&reaper_event);
     return thread_start(NULL, "reaper", &options, reaper, NULL);
 }

@@ -196,7 +196,7 @@ enum status timer_initialize_cpu(void) {
     if (queue == NULL)
         return STATUS_NO_MEMORY;
     *queue = (struct timer_queue){.slice = NEVER, .armed = NEVER};
-    lapic_timer_calibrate();
+    lapic_timer_start();
     irq_claim(IRQ_VECTOR_TIMER, "timer", timer_interrupt);
     uint64_t flags = cpu_interrupts_disable();
     cpu_current()->time = queue;
