@@ -160,6 +160,19 @@ enum status alloc_data(struct allocator *a, uint64_t count, uint64_t reserve, ui
     return enough ? STATUS_OK : STATUS_NO_SPACE;
 }
 
+enum status alloc_claim(struct allocator *a, uint64_t block, uint64_t count) {
+    ASSERT(geometry_is_data(&a->geometry, block, count));
+    os_mutex_lock(&a->lock);
+    enum status status = STATUS_OK;
+    for (uint64_t at = block; status == STATUS_OK && at < block + count; at++)
+        if (bit_test(a->regions[region_of(at)].busy, at % DISK_REGION_BLOCKS))
+            status = STATUS_CORRUPT;
+    if (status == STATUS_OK)
+        change_run(a, block, count, CHANGE_TAKE);
+    os_mutex_unlock(&a->lock);
+    return status;
+}
+
 static void change_locked(struct allocator *a, uint64_t block, uint64_t count, enum change change) {
     os_mutex_lock(&a->lock);
     change_run(a, block, count, change);

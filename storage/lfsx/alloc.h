@@ -71,6 +71,8 @@ void alloc_destroy(struct allocator *allocator);
  * `reserve` are free. */
 enum status alloc_data(struct allocator *allocator, uint64_t count, uint64_t reserve,
                        uint64_t *blocks);
+/* Puts a run in flight that the journal names. CORRUPT if a part of it is not free. */
+enum status alloc_claim(struct allocator *allocator, uint64_t block, uint64_t count);
 void alloc_data_commit(struct allocator *allocator, uint64_t block, uint64_t count);
 void alloc_data_cancel(struct allocator *allocator, uint64_t block, uint64_t count);
 

@@ -162,6 +162,15 @@ struct lfsx_volume *catalog_find(struct lfsx_pool *pool, const char *name) {
     return NULL;
 }
 
+struct lfsx_volume *catalog_find_id(struct lfsx_pool *pool, uint64_t id) {
+    LIST_FOR_EACH(link, &pool->datasets) {
+        struct lfsx_volume *v = LIST_CONTAINER(link, struct lfsx_volume, link);
+        if (v->id == id)
+            return v;
+    }
+    return NULL;
+}
+
 /* Prefetches the slots of a name's hash and finds the name's own, or else the first free one. The
  * slot is in *key. NOT_FOUND: it is free; NO_SPACE: it is not there and no slot is free; AGAIN. */
 static enum status find_slot(struct lfsx_pool *pool, const char *name, struct key *key,

@@ -60,7 +60,8 @@ static bool superblocks_agree(const struct superblock *a, const struct superbloc
            a->catalog.block == b->catalog.block && a->catalog.birth == b->catalog.birth &&
            a->catalog.checksum == b->catalog.checksum && a->catalog.level == b->catalog.level &&
            a->catalog_nodes == b->catalog_nodes && a->next_dataset == b->next_dataset &&
-           a->used_blocks == b->used_blocks && a->journal_sequence == b->journal_sequence &&
+           a->used_blocks == b->used_blocks && a->journal.sequence == b->journal.sequence &&
+           a->journal.block == b->journal.block && a->journal.previous == b->journal.previous &&
            memcmp(&a->map_root, &b->map_root, sizeof a->map_root) == 0;
 }
 

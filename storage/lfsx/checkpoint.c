@@ -30,6 +30,7 @@ struct checkpoint {
     uint64_t number;
     struct superblock superblock;
     struct alloc_snapshot maps;
+    uint64_t journal_mark;        /* newest record that it covers */
     struct disk_superblock *page; /* to write it with; allocated before anything is frozen */
 };
 
@@ -78,6 +79,13 @@ static void fill_superblock(struct lfsx_pool *pool, struct checkpoint *checkpoin
                                                  .map_root = checkpoint->maps.root};
 }
 
+/* The journal's records so far belong to this checkpoint. */
+static void cut_journal(struct lfsx_pool *pool, struct checkpoint *checkpoint) {
+    checkpoint->superblock.journal = pool->journal_start;
+    if (pool->journal != NULL)
+        journal_cut(pool->journal, &checkpoint->superblock.journal, &checkpoint->journal_mark);
+}
+
 static enum status gather_locked(struct lfsx_pool *pool, struct checkpoint *checkpoint,
                                  struct btree_cursor *cursor) {
     struct update_need need;
@@ -96,6 +104,7 @@ static enum status gather_locked(struct lfsx_pool *pool, struct checkpoint *chec
     if (status == STATUS_OK) {
         freeze_trees(pool);
         fill_superblock(pool, checkpoint);
+        cut_journal(pool, checkpoint);
         pool->generation++;
         pool->changed = false;
     }
@@ -195,8 +204,12 @@ static enum status run_checkpoint(struct lfsx_pool *pool, bool force) {
     os_page_free(checkpoint.page, DISK_BLOCK_SIZE);
     if (status != STATUS_OK) {
         pool_fail(pool, status, "a checkpoint could not be written");
+        if (pool->journal != NULL)
+            journal_fail(pool->journal);
         return status;
     }
+    if (pool->journal != NULL)
+        journal_forget(pool->journal, &checkpoint.superblock.journal, checkpoint.journal_mark);
     retire_nodes(pool);
     discard_expiring(pool);
     alloc_rotate(&pool->allocator);
@@ -241,13 +254,36 @@ static enum status commit_until(struct lfsx_pool *pool, uint64_t wanted, bool fo
     return status;
 }
 
-enum status pool_commit(struct lfsx_pool *pool) {
+enum status pool_checkpoint(struct lfsx_pool *pool) {
     if (pool->read_only)
         return STATUS_OK;
     if (pool_writable(pool) != STATUS_OK)
         return STATUS_IO; /* what was acknowledged before may be lost: never say otherwise */
-    POOL_COUNT(pool, commits, 1);
     return commit_until(pool, wanted_generation(pool), false);
+}
+
+/* What the journal does not know needs a checkpoint; the rest one journal write and one flush. A
+ * full ring is emptied by a checkpoint, which makes the records durable too. */
+enum status pool_commit(struct lfsx_pool *pool) {
+    if (pool->read_only)
+        return STATUS_OK;
+    POOL_COUNT(pool, commits, 1);
+    if (pool->journal == NULL)
+        return pool_checkpoint(pool);
+    os_rwlock_lock_shared(&pool->lock);
+    uint64_t checkpoint = pool->unjournaled_generation;
+    uint64_t mark = journal_newest(pool->journal);
+    os_rwlock_unlock_shared(&pool->lock);
+    if (pool_writable(pool) != STATUS_OK)
+        return STATUS_IO;
+    enum status status = commit_until(pool, checkpoint, false);
+    if (status == STATUS_OK)
+        status = journal_commit(pool->journal, mark);
+    if (status == STATUS_NO_SPACE)
+        return pool_checkpoint(pool);
+    if (status == STATUS_IO)
+        pool_fail(pool, status, "the journal could not be written");
+    return status;
 }
 
 enum status pool_checkpoint_force(struct lfsx_pool *pool) {
@@ -264,14 +300,20 @@ static bool too_dirty(struct lfsx_pool *pool, uint64_t share) {
     return dirty;
 }
 
+/* A ring that is half full is emptied before it is full. */
+static bool journal_fills(struct lfsx_pool *pool) {
+    return pool->journal != NULL &&
+           journal_used_blocks(pool->journal) > journal_total_blocks(pool->journal) / 2;
+}
+
 void pool_throttle(struct lfsx_pool *pool) {
-    if (!too_dirty(pool, 4))
+    if (pool->recovering || (!too_dirty(pool, 4) && !journal_fills(pool)))
         return;
     os_mutex_lock(&pool->commit_lock);
     os_condition_signal(&pool->keeper_wake);
     os_mutex_unlock(&pool->commit_lock);
     if (too_dirty(pool, 2))
-        (void)pool_commit(pool); /* a failure is latched, and answers the next write */
+        (void)pool_checkpoint(pool); /* a failure is latched, and answers the next write */
 }
 
 static void keep(void *argument) {

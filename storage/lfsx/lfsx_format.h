@@ -107,7 +107,9 @@ struct disk_superblock {
     le64 used_blocks;  /* set bits in all bitmaps */
     struct disk_map_entry map_root;
     le64 journal_sequence; /* first journal entry that is newer than this checkpoint */
-    uint8_t reserved[3952];
+    le64 journal_block;    /* where it stands, counted from the journal's start */
+    le64 journal_previous; /* checksum of the entry before it */
+    uint8_t reserved[3936];
 };
 _Static_assert(sizeof(struct disk_superblock) == DISK_BLOCK_SIZE, "superblock");
 _Static_assert(offsetof(struct disk_superblock, catalog) == 64, "superblock");
@@ -237,6 +239,28 @@ struct disk_extent {
 };
 _Static_assert(sizeof(struct disk_extent) == 32, "extent");
 #define DISK_EXTENT_MAX 64u
+
+/* ---- records in the journal (storage/journal/journal_format.h) ---- */
+
+enum disk_record_type { DISK_RECORD_WRITE = 1, DISK_RECORD_PUNCH = 2 };
+
+/* Blocks [first, first + count) of a volume were replaced. */
+struct disk_record_write {
+    le64 dataset;
+    le64 first;
+    le32 count;
+    le32 reserved;
+    le64 words[]; /* the blocks' addresses, then their checksums */
+};
+_Static_assert(sizeof(struct disk_record_write) == 24, "write record");
+
+/* Blocks [first, first + count) of a volume became a hole. */
+struct disk_record_punch {
+    le64 dataset;
+    le64 first;
+    le64 count;
+};
+_Static_assert(sizeof(struct disk_record_punch) == 24, "punch record");
 
 struct disk_dataset {
     le64 id;

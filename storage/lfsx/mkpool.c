@@ -44,6 +44,7 @@ static enum status fill_empty(struct lfsx_pool *pool) {
     pool->next_dataset = DISK_FIRST_DATASET;
     pool->epoch = 1;
     pool->generation = 1;
+    pool->journal_start = (struct journal_position){.sequence = 1};
     struct update_need need = {.nodes = 1, .frees = true};
     os_rwlock_lock_exclusive(&pool->lock);
     status = pool_update_begin(pool, &need);

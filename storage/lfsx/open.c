@@ -94,6 +94,21 @@ static enum status newest_superblock(struct blockdev *device, const struct label
     return status;
 }
 
+/* Replays the journal and starts to write it where it ended. What was replayed is put into a
+ * checkpoint at once, so that the next power cut finds no more to do than this one. */
+static enum status recover(struct lfsx_pool *pool, const struct journal_position *from) {
+    struct journal_position end;
+    bool replayed;
+    enum status status = pool_recover(pool, from, &end, &replayed);
+    if (status != STATUS_OK || pool->read_only)
+        return status;
+    struct journal_area area = pool_journal_area(pool);
+    status = journal_open(&area, &end, &pool->journal);
+    if (status == STATUS_OK && replayed)
+        status = pool_checkpoint_force(pool);
+    return status;
+}
+
 /* Loads what the superblock names. The allocator exists afterwards if the status is OK. */
 static enum status load(struct lfsx_pool *pool, const struct superblock *superblock) {
     pool->catalog = (struct btree){.pool = pool,
@@ -109,10 +124,15 @@ static enum status load(struct lfsx_pool *pool, const struct superblock *superbl
     if (status != STATUS_OK)
         return status;
     status = catalog_load(pool);
+    if (status == STATUS_OK)
+        status = recover(pool, &superblock->journal);
     if (status == STATUS_OK && !pool->read_only)
         status = pool_keeper_start(pool);
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) {
+        if (pool->journal != NULL)
+            journal_close(pool->journal);
         alloc_destroy(&pool->allocator);
+    }
     return status;
 }
 
@@ -141,7 +161,9 @@ enum status lfsx_pool_open(struct blockdev *device, const struct lfsx_open_optio
 
 enum status lfsx_pool_close(struct lfsx_pool *pool) {
     pool_keeper_stop(pool);
-    enum status status = pool_commit(pool);
+    enum status status = pool_checkpoint(pool);
+    if (pool->journal != NULL)
+        journal_close(pool->journal);
     alloc_destroy(&pool->allocator);
     pool_free(pool);
     return status;

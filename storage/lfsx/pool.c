@@ -39,7 +39,7 @@ static enum status pool_failure(struct lfsx_pool *pool) {
 }
 
 enum status pool_writable(struct lfsx_pool *pool) {
-    if (pool->read_only || pool_failure(pool) != STATUS_OK)
+    if (pool_failure(pool) != STATUS_OK || (pool->read_only && !pool->recovering))
         return STATUS_READ_ONLY;
     return STATUS_OK;
 }
@@ -56,15 +56,20 @@ enum status pool_update_begin(struct lfsx_pool *pool, const struct update_need *
     enum status status = pool_writable(pool);
     if (status != STATUS_OK)
         return status;
-    uint64_t kept = need->frees ? 0 : pool_reserve_blocks(pool);
+    uint64_t kept = need->frees || pool->recovering ? 0 : pool_reserve_blocks(pool);
     uint64_t free_blocks = alloc_free_blocks(&pool->allocator);
     if (free_blocks < kept || free_blocks - kept < need->nodes)
         return STATUS_NO_SPACE;
     status = cache_reserve(&pool->cache, need->nodes);
     if (status == STATUS_OK) /* every new node may release an old one */
         status = alloc_reserve_releases(&pool->allocator, need->nodes * 2 + need->releases);
+    bool journaled = pool->journal != NULL && need->record > 0;
+    if (status == STATUS_OK && journaled)
+        status = journal_reserve(pool->journal, need->record);
     if (status != STATUS_OK)
         return status;
+    if (!journaled)
+        pool->unjournaled_generation = pool->generation;
     pool->updating = true;
     pool->changed = true;
     return STATUS_OK;
@@ -76,7 +81,8 @@ void pool_update_end(struct lfsx_pool *pool) {
 }
 
 bool pool_reclaim(struct lfsx_pool *pool) {
-    if (alloc_pending_blocks(&pool->allocator) == 0 || pool_writable(pool) != STATUS_OK)
+    if (pool->recovering || alloc_pending_blocks(&pool->allocator) == 0 ||
+        pool_writable(pool) != STATUS_OK)
         return false;
     /* What is freed now becomes free two checkpoints after the one that frees it. */
     for (int i = 0; i < ALLOC_STAGES; i++)

@@ -2,7 +2,7 @@
 /*
  * An open pool, as the files of this folder share it.
  *
- * Lock order: dataset range lock -> commit_lock -> lock -> allocator.lock -> state_lock.
+ * Lock order: dataset range lock -> commit_lock -> lock -> journal's, allocator.lock -> state_lock.
  * No lock of these is held across I/O but the range lock (which only overlapping writes of one
  * volume wait for) and, by whoever runs the checkpoint, the right to run it (checkpoint_running).
  *
@@ -16,6 +16,7 @@
 #include "base/blockdev.h"
 #include "base/list.h"
 #include "base/os.h"
+#include "storage/journal/journal.h"
 #include "storage/lfsx/alloc.h"
 #include "storage/lfsx/btree.h"
 #include "storage/lfsx/cache.h"
@@ -54,12 +55,19 @@ struct lfsx_pool {
     struct list_node datasets; /* struct lfsx_volume.link */
     uint64_t next_dataset;
     uint64_t epoch;
-    uint64_t generation;      /* number of the checkpoint that is being gathered */
-    bool updating;            /* an update is under way: the lock is held exclusive */
-    bool changed;             /* something belongs to the running generation */
-    struct list_node writing; /* nodes of the checkpoint on its way; its runner's between locks */
+    uint64_t generation; /* number of the checkpoint that is being gathered */
+    uint64_t
+        unjournaled_generation; /* newest that has changes of which the journal knows nothing */
+    bool updating;              /* an update is under way: the lock is held exclusive */
+    bool changed;               /* something belongs to the running generation */
+    struct list_node writing;   /* nodes of the checkpoint on its way; its runner's between locks */
 
     struct allocator allocator; /* has its own lock */
+
+    struct journal *journal; /* has its own lock; NULL while formatting and while recovering */
+    struct journal_position journal_start; /* for the superblock while there is no journal */
+    bool
+        recovering; /* the journal is being replayed: changes stay in memory, reserve may be used */
 
     struct os_mutex commit_lock; /* guards those below; see checkpoint.c */
     struct os_condition commit_done;
@@ -109,6 +117,8 @@ struct update_need {
     uint64_t nodes;    /* new nodes */
     uint64_t releases; /* calls of alloc_release() beyond those for nodes */
     bool frees;        /* it gives space back, so it may dip into the reserve */
+    uint64_t record; /* bytes of the journal record that it will add; 0: only a checkpoint makes it
+                        durable */
 };
 
 /* With the lock held exclusive, before the first change: NO_MEMORY, NO_SPACE, READ_ONLY. Afterwards
@@ -130,8 +140,11 @@ void pool_node_release(struct lfsx_pool *pool, struct cached_node *node);
 
 /* ---- checkpoints ---- */
 
-/* Makes all that was changed before the call durable; shares the work of others. No lock held. */
+/* Makes all that was changed before the call durable, by the journal where it can; shares the work
+ * of others. No lock held. */
 enum status pool_commit(struct lfsx_pool *pool);
+/* The same by a checkpoint. */
+enum status pool_checkpoint(struct lfsx_pool *pool);
 /* After a change: sees to it that dirty nodes do not outgrow the cache; may wait. No lock held. */
 void pool_throttle(struct lfsx_pool *pool);
 enum status pool_keeper_start(struct lfsx_pool *pool);
@@ -200,7 +213,22 @@ void extents_punch(struct lfsx_volume *volume, uint64_t first, uint64_t count);
 /* Adds the mapped blocks, which were in flight, to a hole. In an update. */
 void extents_add(struct lfsx_volume *volume, uint64_t first, const struct block_map *map);
 
+/* The dataset with the identifier, live or deleting, NULL if there is none. Lock shared or
+ * exclusive. */
+struct lfsx_volume *catalog_find_id(struct lfsx_pool *pool, uint64_t id);
+
+/* ---- recover.c ---- */
+
+/* Replays the journal from the position in memory and leaves its end in *end. CORRUPT (also: a
+ * record makes no sense), IO, NO_MEMORY. *replayed says whether there was anything. */
+enum status pool_recover(struct lfsx_pool *pool, const struct journal_position *from,
+                         struct journal_position *end, bool *replayed);
+struct journal_area pool_journal_area(const struct lfsx_pool *pool);
+
 /* ---- volume.c ---- */
+
+/* Makes the blocks that the map names, which are in flight, the volume's from `first` on. */
+enum status volume_replace(struct lfsx_volume *volume, uint64_t first, const struct block_map *map);
 
 /* Makes a hole of [first, first + count), in steps that each are an update. No lock held. SHUTDOWN
  * if the pool closes while a deleted volume is punched: the next open goes on. */

@@ -117,7 +117,9 @@ static void superblock_load(const struct disk_superblock *disk, struct superbloc
                                       .next_dataset = le64_get(disk->next_dataset),
                                       .used_blocks = le64_get(disk->used_blocks),
                                       .map_root = disk->map_root,
-                                      .journal_sequence = le64_get(disk->journal_sequence)};
+                                      .journal = {.sequence = le64_get(disk->journal_sequence),
+                                                  .block = le64_get(disk->journal_block),
+                                                  .previous = le64_get(disk->journal_previous)}};
 }
 
 static bool superblock_is_sane(const struct disk_superblock *disk, const struct label *label,
@@ -128,7 +130,8 @@ static bool superblock_is_sane(const struct disk_superblock *disk, const struct 
            geometry_is_data(geometry, le64_get(disk->catalog.block), 1) &&
            disk->catalog.level <= DISK_LEVEL_MAX && le16_get(disk->catalog.group) == 0 &&
            is_zero(disk->catalog.reserved, sizeof disk->catalog.reserved) &&
-           disk->map_root.copy <= 1 &&
+           disk->map_root.copy <= 1 && le64_get(disk->journal_sequence) > 0 &&
+           le64_get(disk->journal_block) < geometry->journal_blocks &&
            is_zero(disk->map_root.reserved, sizeof disk->map_root.reserved) &&
            le64_get(disk->next_dataset) >= DISK_FIRST_DATASET &&
            is_zero(disk->reserved, sizeof disk->reserved);
@@ -203,7 +206,9 @@ static void superblock_store(const struct label *label, const struct superblock 
     disk->next_dataset = le64_make(superblock->next_dataset);
     disk->used_blocks = le64_make(superblock->used_blocks);
     disk->map_root = superblock->map_root;
-    disk->journal_sequence = le64_make(superblock->journal_sequence);
+    disk->journal_sequence = le64_make(superblock->journal.sequence);
+    disk->journal_block = le64_make(superblock->journal.block);
+    disk->journal_previous = le64_make(superblock->journal.previous);
 }
 
 enum status superblock_write(struct blockdev *device, const struct label *label,

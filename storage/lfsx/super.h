@@ -4,6 +4,7 @@
 #define STORAGE_LFSX_SUPER_H
 
 #include "base/blockdev.h"
+#include "storage/journal/journal.h"
 #include "storage/lfsx/geometry.h"
 #include "storage/lfsx/lfsx.h"
 #include "storage/lfsx/node.h"
@@ -26,7 +27,7 @@ struct superblock {
     uint64_t next_dataset;
     uint64_t used_blocks;
     struct disk_map_entry map_root;
-    uint64_t journal_sequence;
+    struct journal_position journal; /* first entry that is newer than this checkpoint */
 };
 
 /* Reads the label from the head area, else from the tail. NOT_LFSX, VERSION, CORRUPT (both copies

@@ -230,6 +230,20 @@ struct replacement {
     const struct block_map *map;
 };
 
+/* The map's words are little-endian already, this being x86-64. */
+static void journal_write(const struct replacement *r) {
+    struct journal *journal = r->volume->pool->journal;
+    if (journal == NULL)
+        return;
+    struct disk_record_write record = {.dataset = le64_make(r->volume->id),
+                                       .first = le64_make(r->first),
+                                       .count = le32_make((uint32_t)r->map->count)};
+    size_t bytes = r->map->count * sizeof(le64);
+    struct span spans[] = {
+        {&record, sizeof record}, {r->map->blocks, bytes}, {r->map->checksums, bytes}};
+    (void)journal_add(journal, DISK_RECORD_WRITE, spans, ARRAY_LENGTH(spans));
+}
+
 /* The moment at which a write happens: the new extents take the place of the old. */
 static enum status replace_step(void *context, struct btree_cursor *cursor) {
     struct replacement *r = context;
@@ -237,14 +251,21 @@ static enum status replace_step(void *context, struct btree_cursor *cursor) {
     struct update_need need = {0};
     enum status status =
         extents_prefetch(v, r->first, r->map->count, extents_count(r->map), cursor, &need);
+    need.record = sizeof(struct disk_record_write) + 2 * r->map->count * sizeof(le64);
     if (status == STATUS_OK)
         status = pool_update_begin(v->pool, &need);
     if (status != STATUS_OK)
         return status;
     extents_punch(v, r->first, r->map->count);
     extents_add(v, r->first, r->map);
+    journal_write(r);
     pool_update_end(v->pool);
     return STATUS_OK;
+}
+
+enum status volume_replace(struct lfsx_volume *v, uint64_t first, const struct block_map *map) {
+    struct replacement replacement = {v, first, map};
+    return pool_change(v->pool, replace_step, &replacement);
 }
 
 /* Writes whole blocks to new space and makes them the volume's. */
@@ -265,8 +286,7 @@ static enum status write_blocks(struct lfsx_volume *v, uint64_t first, uint64_t 
     if (status != STATUS_OK) {
         pool_fail(v->pool, status, "data could not be written");
     } else {
-        struct replacement replacement = {v, first, &map};
-        status = pool_change(v->pool, replace_step, &replacement);
+        status = volume_replace(v, first, &map);
     }
     if (status != STATUS_OK)
         cancel_space(v->pool, &map);
@@ -306,6 +326,15 @@ struct punch {
     uint64_t at, end; /* blocks */
 };
 
+static void journal_punch(struct lfsx_volume *v, uint64_t first, uint64_t count) {
+    if (v->pool->journal == NULL)
+        return;
+    struct disk_record_punch record = {
+        .dataset = le64_make(v->id), .first = le64_make(first), .count = le64_make(count)};
+    struct span span = {&record, sizeof record};
+    (void)journal_add(v->pool->journal, DISK_RECORD_PUNCH, &span, 1);
+}
+
 /* Frees some extents at `at` and moves it behind them. */
 static enum status punch_step(void *context, struct btree_cursor *cursor) {
     struct punch *p = context;
@@ -323,11 +352,13 @@ static enum status punch_step(void *context, struct btree_cursor *cursor) {
     struct update_need need = {.frees = true};
     status = extents_prefetch(v, begin, end - begin, 0, cursor, &need);
     need.frees = true;
+    need.record = sizeof(struct disk_record_punch);
     if (status == STATUS_OK)
         status = pool_update_begin(v->pool, &need);
     if (status != STATUS_OK)
         return status;
     extents_punch(v, begin, end - begin);
+    journal_punch(v, begin, end - begin);
     pool_update_end(v->pool);
     p->at = end;
     return STATUS_OK;

@@ -2,6 +2,7 @@
 /* Goal: docs/FORMAT.md says what lfsx_format.h and check_findings.h say: every field with its
  * offset and size, every finding with its number. Runs from the repository's root. */
 #include "base/math.h"
+#include "storage/journal/journal_format.h"
 #include "storage/lfsx/check_findings.h"
 #include "storage/lfsx/lfsx_format.h"
 
@@ -69,6 +70,8 @@ static const struct field fields[] = {
     FIELD(disk_superblock, used_blocks),
     FIELD(disk_superblock, map_root),
     FIELD(disk_superblock, journal_sequence),
+    FIELD(disk_superblock, journal_block),
+    FIELD(disk_superblock, journal_previous),
     FIELD(disk_superblock, reserved),
     FIELD(disk_map_entry, checksum),
     FIELD(disk_map_entry, free_blocks),
@@ -139,6 +142,29 @@ static const struct field fields[] = {
     FIELD(disk_dataset, birth),
     FIELD(disk_dataset, reserved2),
     REST(disk_dataset, name),
+    FIELD(disk_journal_entry, checksum),
+    FIELD(disk_journal_entry, magic),
+    FIELD(disk_journal_entry, pool_uuid),
+    FIELD(disk_journal_entry, sequence),
+    FIELD(disk_journal_entry, durable),
+    FIELD(disk_journal_entry, previous),
+    FIELD(disk_journal_entry, block),
+    FIELD(disk_journal_entry, length),
+    FIELD(disk_journal_entry, blocks),
+    FIELD(disk_journal_entry, record_count),
+    FIELD(disk_journal_entry, reserved),
+    REST(disk_journal_entry, records),
+    FIELD(disk_journal_record, length),
+    FIELD(disk_journal_record, type),
+    REST(disk_journal_record, payload),
+    FIELD(disk_record_write, dataset),
+    FIELD(disk_record_write, first),
+    FIELD(disk_record_write, count),
+    FIELD(disk_record_write, reserved),
+    REST(disk_record_write, words),
+    FIELD(disk_record_punch, dataset),
+    FIELD(disk_record_punch, first),
+    FIELD(disk_record_punch, count),
 };
 
 /* The part of the document under the structure's heading, up to the next one. */
