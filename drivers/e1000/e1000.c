@@ -86,10 +86,6 @@ static void set_link(struct e1000 *device, uint32_t megabits) {
     bool up = megabits != 0;
     device->megabits = megabits;
     e1000_tx_set_state(device, up ? E1000_TX_RUNNING : E1000_TX_LINK_DOWN);
-    if (up)
-        log_info("e1000", "%s: link up, %u Mbit/s", device->netdev.name, (unsigned)megabits);
-    else
-        log_info("e1000", "%s: link down", device->netdev.name);
     device->client.link_changed(device->client.context, up, megabits);
 }
 

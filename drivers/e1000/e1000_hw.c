@@ -37,12 +37,19 @@ static void stop_bus_requests(struct e1000 *device) {
                     device->pci->address);
 }
 
-enum status e1000_hw_reset(struct e1000 *device) {
+static void quiesce(struct e1000 *device) {
+    bool running = (e1000_read(device, E1000_RCTL) & E1000_RCTL_EN) ||
+                   (e1000_read(device, E1000_TCTL) & E1000_TCTL_EN);
     e1000_write(device, E1000_IMC, E1000_ALL_ONES);
     e1000_write(device, E1000_RCTL, 0);
     e1000_write(device, E1000_TCTL, E1000_TCTL_PSP);
     (void)e1000_read(device, E1000_STATUS); /* flushes the posted writes */
-    os_sleep_ns(10 * MILLISECOND);          /* frames in flight end */
+    if (running)
+        os_sleep_ns(10 * MILLISECOND); /* frames in flight end */
+}
+
+enum status e1000_hw_reset(struct e1000 *device) {
+    quiesce(device);
     if (device->model->quirks & E1000_QUIRK_PCIE)
         stop_bus_requests(device);
 
