@@ -91,7 +91,8 @@ unit: $(UNIT_TESTS) ## build the unit tests
 # kernel/ would, and its headers stand in for those of the same name.
 HOMELESS_SOURCES := $(call sources,kernel/block drivers/nvme tests/home)
 ASAN_HOMELESS := $(HOMELESS_SOURCES:%.c=$(BUILD)/asan/%.o)
-HOMELESS_TESTS := $(filter $(BUILD)/asan/tests/kernel/block/% $(BUILD)/asan/tests/drivers/nvme/%,$(UNIT_TESTS))
+HOMELESS_TESTS := $(filter $(BUILD)/asan/tests/kernel/block/% \
+                  $(BUILD)/asan/tests/drivers/nvme/%,$(UNIT_TESTS))
 
 $(ASAN_HOMELESS) $(HOMELESS_TESTS:%=%.o): ASAN_CFLAGS += -iquote tests/home
 
@@ -182,7 +183,8 @@ $(BUILD)/kernel/symbols0.S $(BUILD)/kernel/symbols1.S: kernel/cpu/symbols.awk
 	@awk -f kernel/cpu/symbols.awk $(filter-out %.awk,$^) > $@
 
 KERNEL_PASSES := $(BUILD)/kernel/holdfast0.elf $(BUILD)/kernel/holdfast1.elf
-$(KERNEL_PASSES): $(BUILD)/kernel/holdfast%.elf: $(KERNEL_OBJECTS) $(BUILD)/kernel/symbols%.o kernel/boot/kernel.ld
+$(KERNEL_PASSES): $(BUILD)/kernel/holdfast%.elf: $(KERNEL_OBJECTS) $(BUILD)/kernel/symbols%.o \
+                  kernel/boot/kernel.ld
 	@echo "  LINK    $@"
 	@$(KERNEL_LD) $(filter %.o,$^) -o $@
 

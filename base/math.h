@@ -43,13 +43,4 @@ static inline uint64_t math_divide_up(uint64_t value, uint64_t unit) {
     return value / unit + (value % unit != 0);
 }
 
-/* How many bits are set. Plain arithmetic: the compiler's builtin may call a support library that
- * the kernel does not have. */
-static inline unsigned math_bits_set(uint64_t value) {
-    value -= value >> 1 & 0x5555555555555555ull;
-    value = (value & 0x3333333333333333ull) + (value >> 2 & 0x3333333333333333ull);
-    value = (value + (value >> 4)) & 0x0f0f0f0f0f0f0f0full;
-    return (unsigned)(value * 0x0101010101010101ull >> 56);
-}
-
 #endif

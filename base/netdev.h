@@ -16,8 +16,7 @@
 
 /* What the device does in hardware. */
 #define NETDEV_TX_CHECKSUM 1u /* fills the TCP or UDP checksum of an IPv4 frame on request */
-#define NETDEV_RX_CHECKSUM 2u /* says which received frames have good IPv4 and TCP/UDP checksums   \
-                               */
+#define NETDEV_RX_CHECKSUM 2u /* says which received frames have good checksums */
 
 /*
  * A frame to send. The memory belongs to the sender; `done` says that the device no longer reads

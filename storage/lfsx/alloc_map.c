@@ -71,7 +71,7 @@ static void count_region(struct allocator *a, uint64_t index) {
     memcpy(region->busy, region->used, DISK_MAP_PAYLOAD);
     unsigned used = 0;
     for (unsigned i = 0; i < DISK_MAP_PAYLOAD / sizeof(uint64_t); i++)
-        used += math_bits_set(region->used[i]);
+        used += (unsigned)__builtin_popcountll(region->used[i]);
     region->used_count = used;
     region->free_count = DISK_REGION_BLOCKS - used;
     a->used_blocks += used;

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Goal: a disk that another system partitioned shows its partitions; what is written to one stays in
-it."""
+"""Goal: a disk that another system partitioned shows its partitions; what is written to one
+stays in it."""
 import os
 import subprocess
 from block_machine import MIB, check, make_image, pattern, run
