@@ -48,6 +48,13 @@ static unsigned starve(struct model *model, const struct operation *operation, u
     }
 }
 
+/* Every block is free, used or pending: none stays in flight when no call is under way. */
+static void assert_nothing_in_flight(struct model *model) {
+    struct allocator *a = &model->pool->allocator;
+    assert_int_equal(alloc_free_blocks(a) + alloc_used_blocks(a) + alloc_pending_blocks(a),
+                     a->geometry.regions * DISK_REGION_BLOCKS);
+}
+
 static void no_memory(void **state) {
     (void)state;
     struct model model;
@@ -57,6 +64,7 @@ static void no_memory(void **state) {
         starve(&model, &operation, i % 3 == 0 ? LFSX_FUA : 0);
         operation_apply(&operation, model.content, VOLUME_SIZE);
         assert_content(model.volume, model.content, 0, VOLUME_SIZE);
+        assert_nothing_in_flight(&model);
         pooltest_forget(model.pool, &model.random);
     }
     struct lfsx_pool_info info;

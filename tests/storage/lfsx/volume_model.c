@@ -95,7 +95,8 @@ static void one_thread(void **state) {
 /* Each worker has stripes of every volume for itself, whose edges lie inside of blocks that it
  * shares with its neighbours. */
 #define THREADS 4u
-#define STRIPE 50000u
+#define STRIPE 5000u
+#define GROUPS 3u /* few, so that neighbours meet often */
 
 struct worker {
     struct model *model;
@@ -106,10 +107,9 @@ struct worker {
 static void work(void *argument) {
     struct worker *worker = argument;
     struct random *random = &worker->random;
-    for (unsigned i = 0; i < random_scale(700); i++) {
+    for (unsigned i = 0; i < random_scale(1500); i++) {
         struct volume_model *v = &worker->model->volumes[random_below(random, 2)];
-        uint64_t stripes = v->size / (STRIPE * THREADS);
-        uint64_t base = (random_below(random, stripes) * THREADS + worker->number) * STRIPE;
+        uint64_t base = (random_below(random, GROUPS) * THREADS + worker->number) * STRIPE;
         struct operation operation = operation_random(random, STRIPE, STRIPE);
         if (operation.kind == OPERATION_TRIM) /* its model needs the place in the volume */
             operation.kind = OPERATION_ZERO;
