@@ -149,7 +149,7 @@ KERNEL_ASSEMBLY := $(sort $(wildcard kernel/*/*.S))
 KERNEL_FREESTANDING := -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
                   -mgeneral-regs-only -fno-asynchronous-unwind-tables -fno-stack-protector \
                   -fno-optimize-sibling-calls \
-                  -nostdinc -isystem $(shell $(CC) -print-file-name=include) \
+                  -nostdinc -isystem $(shell $(CC) -print-file-name=include 2>/dev/null) \
                   -U__linux__ -U__linux -Ulinux -U__unix__ -U__unix -Uunix -U__gnu_linux__
 # MEMORY_DEBUG=1 builds red zones, poisoning and leak reports in (kernel/mm/debug.h).
 MEMORY_DEBUG := 0
