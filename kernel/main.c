@@ -56,6 +56,13 @@ static void report(enum status status, const char *what) {
         log_warning("main", "%s: %s; the machine runs without", what, status_text(status));
 }
 
+/* One processor does it all unless the command line says cpus=all. */
+static void start_processors(void) {
+    const char *cpus = command_line_get("cpus");
+    if (cpus != NULL && strcmp(cpus, "all") == 0)
+        report(sched_start_cpus(), "further processors");
+}
+
 static void start_machine(void) {
     memory_initialize();
     console_screen_initialize();
@@ -69,6 +76,7 @@ static void start_machine(void) {
     require(timer_initialize_cpu(), "the timer");
     cpu_interrupts_enable();
     report(acpi_start(), "ACPI events");
+    start_processors();
 }
 
 static void start_devices(void) {

@@ -4,4 +4,4 @@
 # preemption: nothing gets in together that must not, and no wake-up is lost.
 . tests/kernel/machine.sh
 selftest locks
-selftest locks -smp 3 -accel tcg,thread=multi
+words=cpus=all selftest locks -smp 2 -accel tcg,thread=multi

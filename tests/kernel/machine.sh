@@ -40,11 +40,12 @@ must_show() {
     done
 }
 
-# selftest NAME [QEMU ARGUMENT...]: the group inside of the image passes.
+# selftest NAME [QEMU ARGUMENT...]: the group inside of the image passes. $words, if set, goes to the
+# kernel's command line too.
 selftest() {
     local name=$1
     shift
-    boot 120 "selftest=$name" "$@"
+    boot 120 "selftest=$name ${words:-}" "$@"
     local code=$?
     [ "$code" = "$passed" ] || fail "selftest=$name: QEMU ended with $code, not $passed"
     must_show "selftest $name: passed"
