@@ -144,7 +144,8 @@ $(NET_TESTS): $(ASAN_NET_LIBRARY)
 
 KERNEL_SOURCES := $(CORE_SOURCES) $(call sources,net kernel kernel/boot kernel/cpu kernel/mm \
                   kernel/irq kernel/sched kernel/time kernel/pci kernel/acpi kernel/console \
-                  kernel/block kernel/lib $(addprefix drivers/,$(DRIVERS)))
+                  kernel/block kernel/lib kernel/os kernel/selftest \
+                  $(addprefix drivers/,$(DRIVERS)))
 KERNEL_ASSEMBLY := $(sort $(wildcard kernel/*/*.S))
 KERNEL_FREESTANDING := -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
                   -mgeneral-regs-only -fno-asynchronous-unwind-tables -fno-stack-protector \

@@ -11,7 +11,6 @@
 #include "drivers/nvme/nvme.h"
 #include "kernel/acpi/acpi.h"
 #include "kernel/block/block.h"
-#include "kernel/block/block_selftest.h"
 #include "kernel/boot/boot.h"
 #include "kernel/boot/command_line.h"
 #include "kernel/console/console.h"
@@ -20,12 +19,13 @@
 #include "kernel/device.h"
 #include "kernel/irq/irq.h"
 #include "kernel/mm/memory.h"
-#include "kernel/os_memory.h"
-#include "kernel/os_random.h"
+#include "kernel/os/os_memory.h"
+#include "kernel/os/os_random.h"
 #include "kernel/pci/pci.h"
 #include "kernel/sched/event.h"
 #include "kernel/sched/sched.h"
-#include "kernel/selftest.h"
+#include "kernel/selftest/selftest.h"
+#include "kernel/selftest/selftest_block.h"
 #include "kernel/time/clock.h"
 #include "kernel/time/timer.h"
 #include "net/net.h"
@@ -199,7 +199,7 @@ void kernel_main(void) {
     event_init(&appliance.power_button);
     acpi_on_power_button(power_button_pressed, &appliance);
     start_devices();
-    block_selftest_run();
+    selftest_block_run();
     selftest_run();
     open_pools(&appliance);
     start_network();

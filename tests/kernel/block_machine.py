@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boots the image in QEMU and has kernel/block/block_selftest.c do steps on its disks."""
+"""Boots the image in QEMU and has kernel/selftest/selftest_block.c do steps on its disks."""
 import array
 import json
 import os

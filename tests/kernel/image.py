@@ -7,7 +7,7 @@ import time
 
 BUILD = os.environ.get("BUILD", "build")
 IMAGE = os.environ.get("HOLDFAST_ELF", os.path.join(BUILD, "holdfast.elf"))
-PASSED = 0x20 * 2 + 1  # kernel/selftest.h through isa-debug-exit
+PASSED = 0x20 * 2 + 1  # kernel/selftest/selftest.h through isa-debug-exit
 PANICKED = 0x10 * 2 + 1  # kernel/cpu/panic.h
 
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The start of os_random(), and what it is worth on this machine. */
-#ifndef KERNEL_OS_RANDOM_H
-#define KERNEL_OS_RANDOM_H
+#ifndef KERNEL_OS_OS_RANDOM_H
+#define KERNEL_OS_OS_RANDOM_H
 
 #include <stdbool.h>
 

@@ -10,7 +10,7 @@
 #include "kernel/sched/event.h"
 #include "kernel/sched/sched.h"
 #include "kernel/sched/thread.h"
-#include "kernel/selftest.h"
+#include "kernel/selftest/selftest.h"
 #include "kernel/time/timer.h"
 
 #define MS 1000000ull

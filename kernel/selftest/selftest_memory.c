@@ -11,7 +11,7 @@
 #include "kernel/boot/command_line.h"
 #include "kernel/cpu/panic.h"
 #include "kernel/mm/memory.h"
-#include "kernel/selftest.h"
+#include "kernel/selftest/selftest.h"
 
 #define SLOTS 512u
 #define ROUNDS 20000u

@@ -19,7 +19,7 @@
  *
  * Invariants: `lock` guards the lists; a job is in at most one of them, or with the device.
  */
-#include "kernel/selftest_net.h"
+#include "kernel/selftest/selftest_net.h"
 #include "base/endian.h"
 #include "base/list.h"
 #include "base/log.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The self-test of network devices: see selftest_net.c. */
-#ifndef KERNEL_SELFTEST_NET_H
-#define KERNEL_SELFTEST_NET_H
+#ifndef KERNEL_SELFTEST_SELFTEST_NET_H
+#define KERNEL_SELFTEST_SELFTEST_NET_H
 
 #include "base/status.h"
 

@@ -16,7 +16,7 @@
  * The pattern: the 64-bit word at byte offset o of the device is (o / 8 + 1) * FACTOR + seed, so
  * that no two words of a device are the same.
  */
-#include "kernel/block/block_selftest.h"
+#include "kernel/selftest/selftest_block.h"
 #include "base/log.h"
 #include "base/math.h"
 #include "base/mem.h"
@@ -24,7 +24,7 @@
 #include "kernel/block/block.h"
 #include "kernel/boot/command_line.h"
 #include "kernel/cpu/panic.h"
-#include "kernel/selftest.h"
+#include "kernel/selftest/selftest.h"
 
 #define ROOM "selftest"
 #define FACTOR 0x9e3779b97f4a7c15ull
@@ -308,7 +308,7 @@ static bool run_steps(void) {
     return true;
 }
 
-void block_selftest_run(void) {
+void selftest_block_run(void) {
     const char *wanted = command_line_get("selftest");
     if (wanted == NULL || strcmp(wanted, "block") != 0)
         return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names the self-tests, and holds those that must end in a panic: each breaks one rule that the
  * processor or the kernel enforces, and would be caught returning. */
-#include "kernel/selftest.h"
+#include "kernel/selftest/selftest.h"
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -13,7 +13,7 @@
 #include "kernel/console/console.h"
 #include "kernel/cpu/panic.h"
 #include "kernel/mm/memory.h"
-#include "kernel/selftest_net.h"
+#include "kernel/selftest/selftest_net.h"
 
 #include <stddef.h>
 

@@ -11,7 +11,7 @@
  * seeds against a remote attacker, but on an emulated machine not a basis for long-lived secret
  * keys. os_random_is_strong() tells which of the two it is.
  */
-#include "kernel/os_random.h"
+#include "kernel/os/os_random.h"
 #include "base/mem.h"
 #include "base/os.h"
 #include "kernel/cpu/spinlock.h"

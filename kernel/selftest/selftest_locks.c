@@ -7,7 +7,7 @@
 #include "base/math.h"
 #include "base/mem.h"
 #include "base/os.h"
-#include "kernel/selftest.h"
+#include "kernel/selftest/selftest.h"
 
 #define MS 1000000ull
 #define THREADS 12u

@@ -4,7 +4,7 @@
 #include "base/math.h"
 #include "base/mem.h"
 #include "kernel/boot/command_line.h"
-#include "kernel/selftest.h"
+#include "kernel/selftest/selftest.h"
 
 #define ROOM 1400u
 #define STEP 37u /* between the longer lengths that are tried */

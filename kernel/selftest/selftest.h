@@ -4,8 +4,8 @@
  * command line; the tests in tests/kernel do. A test is a group of cases, or one that must end in a
  * panic.
  */
-#ifndef KERNEL_SELFTEST_H
-#define KERNEL_SELFTEST_H
+#ifndef KERNEL_SELFTEST_SELFTEST_H
+#define KERNEL_SELFTEST_SELFTEST_H
 
 #include "base/log.h"
 

@@ -6,7 +6,7 @@
  * - Shrinkers are called under `shrinker_mutex`: after unregister returned, none of its calls runs.
  *   Shrinkers only try the locks of those who allocate, so that this mutex may be taken under any.
  */
-#include "kernel/os_memory.h"
+#include "kernel/os/os_memory.h"
 #include "base/assert.h"
 #include "base/math.h"
 #include "base/mem.h"

@@ -10,7 +10,7 @@
 #include "kernel/cpu/percpu.h"
 #include "kernel/irq/irq.h"
 #include "kernel/sched/sched.h"
-#include "kernel/selftest.h"
+#include "kernel/selftest/selftest.h"
 
 #define MS 1000000ull
 #define ROUNDS 1000u

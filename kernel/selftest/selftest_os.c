@@ -6,8 +6,8 @@
 #include "base/math.h"
 #include "base/mem.h"
 #include "base/os.h"
-#include "kernel/os_random.h"
-#include "kernel/selftest.h"
+#include "kernel/os/os_random.h"
+#include "kernel/selftest/selftest.h"
 
 #define MEBIBYTE (1u << 20)
 #define LARGEST_PAGES 700u
