@@ -40,8 +40,8 @@ must_show() {
     done
 }
 
-# selftest NAME [QEMU ARGUMENT...]: the group inside of the image passes. $words, if set, goes to the
-# kernel's command line too.
+# selftest NAME [QEMU ARGUMENT...]: the group inside of the image passes. $words, if set, goes to
+# the kernel's command line too.
 selftest() {
     local name=$1
     shift

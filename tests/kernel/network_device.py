@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # test: timeout=240
 """Goal: what a network driver publishes keeps base/netdev.h's promises on the wire. The real image
-boots in QEMU with selftest=net (kernel/selftest/selftest_net.c); this script is the other end of its cable
-and compares every byte. Once for each model of network card."""
+boots in QEMU with selftest=net (kernel/selftest/selftest_net.c); this script is the other end of
+its cable and compares every byte. Once for each model of network card."""
 import os
 import random
 import select
