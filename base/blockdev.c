@@ -69,6 +69,7 @@ static enum status run(struct blockdev *device, struct block_request *request) {
     blockdev_submit(device, request);
     os_completion_wait(&completion);
     os_completion_destroy(&completion);
+    request->context = NULL;
     return request->status;
 }
 

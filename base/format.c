@@ -49,7 +49,7 @@ static void put_text(struct output *out, const struct conversion *how, const cha
 static void put_number(struct output *out, const struct conversion *how, uint64_t value,
                        unsigned base, const char *prefix) {
     const char *digits = how->kind == 'X' ? "0123456789ABCDEF" : "0123456789abcdef";
-    char text[24];
+    char text[24] = {0};
     int count = 0;
     for (; value != 0 || count == 0; value /= base)
         text[count++] = digits[value % base];

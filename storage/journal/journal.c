@@ -29,7 +29,6 @@ struct entry {
     struct disk_journal_entry *page; /* ENTRY_BYTES */
     uint32_t length;                 /* bytes of records */
     uint32_t record_count;
-    uint64_t mark; /* of its last record */
 };
 
 struct journal {
@@ -186,9 +185,8 @@ uint64_t journal_add(struct journal *journal, uint32_t type, const struct span *
     memset(at, 0, entry->page->records + entry->length + size - at);
     entry->length += size;
     entry->record_count++;
-    entry->mark = ++journal->newest_mark;
+    uint64_t mark = ++journal->newest_mark;
     journal->statistics.records++;
-    uint64_t mark = journal->newest_mark;
     os_mutex_unlock(&journal->lock);
     return mark;
 }
@@ -266,12 +264,13 @@ static enum status write_batch(const struct journal *journal, struct list_node *
 
 /* Writes what is open. The lock is held on entry and exit, not during I/O. */
 static enum status lead(struct journal *journal) {
+    ASSERT(!list_is_empty(&journal->open));
     struct list_node batch;
     list_init(&batch);
     enum status status = take_batch(journal, &batch);
     if (status != STATUS_OK)
         return status;
-    uint64_t mark = LIST_CONTAINER(batch.previous, struct entry, link)->mark;
+    uint64_t mark = journal->newest_mark; /* whatever is newest stood in the last open entry */
     uint64_t sequence = journal->next.sequence - 1;
     journal->committing = true;
     os_mutex_unlock(&journal->lock);

@@ -6,10 +6,9 @@
 #include "storage/lfsx/check_internal.h"
 
 struct dataset_walk {
-    const struct check_dataset *dataset;
+    struct check_dataset *dataset;
     bool has_inode;
-    uint64_t file_blocks; /* by the inode's size; no limit without an inode */
-    uint64_t next_block;  /* of the file, behind the last extent */
+    uint64_t next_block; /* of the file, behind the last extent */
     uint64_t data_blocks;
 };
 
@@ -17,7 +16,7 @@ static void visit_inode(struct check_tree *tree, const struct item *item, uint64
     struct dataset_walk *walk = tree->context;
     const struct disk_inode *inode = item->value;
     walk->has_inode = true;
-    walk->file_blocks = math_divide_up(le64_get(inode->size), DISK_BLOCK_SIZE);
+    walk->dataset->file_blocks = math_divide_up(le64_get(inode->size), DISK_BLOCK_SIZE);
     if (le32_get(inode->links) != 1)
         check_report(tree->check, CHECK_INODE_LINKS, leaf, "the file has %u links, not 1 (%s)",
                      le32_get(inode->links), tree->name);
@@ -26,10 +25,9 @@ static void visit_inode(struct check_tree *tree, const struct item *item, uint64
 /* Reports one block whose data is not what was written. */
 static void report_data(struct check_tree *tree, enum check_finding finding, uint64_t block,
                         uint64_t file_block, const char *what) {
-    check_report(
-        tree->check, finding, block, "data block %llu, %s: bytes %llu..%llu of %s",
-        (unsigned long long)block, what, (unsigned long long)(file_block * DISK_BLOCK_SIZE),
-        (unsigned long long)(file_block * DISK_BLOCK_SIZE + DISK_BLOCK_SIZE - 1), tree->name);
+    unsigned long long first = file_block * DISK_BLOCK_SIZE;
+    check_report(tree->check, finding, block, "data block %llu, %s: bytes %llu..%llu of %s",
+                 (unsigned long long)block, what, first, first + DISK_BLOCK_SIZE - 1, tree->name);
 }
 
 static void check_block(struct check_tree *tree, const struct item *item, unsigned index,
@@ -86,7 +84,7 @@ static void visit_extent(struct check_tree *tree, const struct item *item, uint6
                      "the extent at block %llu of the file overlaps the one before it (%s)",
                      (unsigned long long)first, tree->name);
     walk->next_block = MATH_MAX(walk->next_block, first + count);
-    if (first + count > walk->file_blocks)
+    if (first + count > walk->dataset->file_blocks)
         check_report(check, CHECK_EXTENT_BEHIND_END, leaf,
                      "the extent at block %llu of the file lies behind its end (%s)",
                      (unsigned long long)first, tree->name);
@@ -127,14 +125,14 @@ static void check_sums(struct check_tree *tree) {
                      (unsigned long long)dataset->data_blocks, tree->name);
 }
 
-void check_dataset(struct check *check, const struct check_dataset *dataset) {
+void check_dataset(struct check *check, struct check_dataset *dataset) {
     char name[LFSX_NAME_MAX + 32];
     if (dataset->state == DISK_DATASET_LIVE)
         format_text(name, sizeof name, "volume %s", dataset->name);
     else
         format_text(name, sizeof name, "dataset %llu, which is being deleted",
                     (unsigned long long)dataset->id);
-    struct dataset_walk walk = {.dataset = dataset, .file_blocks = UINT64_MAX};
+    struct dataset_walk walk = {.dataset = dataset};
     struct check_tree tree = {.check = check,
                               .owner = dataset->id,
                               .name = name,
