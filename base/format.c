@@ -32,11 +32,8 @@ static void pad(struct output *out, char byte, int count) {
         put(out, byte);
 }
 
-static void put_text(struct output *out, const struct conversion *how, const char *text) {
-    if (text == NULL)
-        text = "(null)";
-    size_t limit = how->precision < 0 ? SIZE_MAX : (size_t)how->precision;
-    size_t length = strnlen(text, limit);
+static void put_bytes(struct output *out, const struct conversion *how, const char *text,
+                      size_t length) {
     int fill = how->width - (int)length;
     if (!how->left)
         pad(out, ' ', fill);
@@ -44,6 +41,13 @@ static void put_text(struct output *out, const struct conversion *how, const cha
         put(out, text[i]);
     if (how->left)
         pad(out, ' ', fill);
+}
+
+static void put_text(struct output *out, const struct conversion *how, const char *text) {
+    if (text == NULL)
+        text = "(null)";
+    size_t limit = how->precision < 0 ? SIZE_MAX : (size_t)how->precision;
+    put_bytes(out, how, text, strnlen(text, limit));
 }
 
 static void put_number(struct output *out, const struct conversion *how, uint64_t value,
@@ -159,8 +163,8 @@ static void convert(struct output *out, const struct conversion *how, va_list *a
         put_number(out, how, (uintptr_t)va_arg(*arguments, void *), 16, "0x");
         break;
     case 'c': {
-        char text[2] = {(char)va_arg(*arguments, int), '\0'};
-        put_text(out, how, text);
+        char byte = (char)va_arg(*arguments, int);
+        put_bytes(out, how, &byte, 1);
         break;
     }
     case 's':
