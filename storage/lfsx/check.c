@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The check: labels and ring, the catalog, every dataset's tree, and last the allocation maps
- * against everything that the trees named.
+ * The check: labels and ring, the catalog, every dataset's tree, then the allocation maps against
+ * everything that the trees named, and last the journal.
  */
 #include "base/checksum.h"
 #include "base/format.h"
@@ -137,11 +137,13 @@ static void release(struct check *check) {
 static void walk_everything(struct check *check) {
     claim_format_areas(check);
     check_catalog(check);
-    const struct check_dataset *datasets = check->datasets.items;
+    struct check_dataset *datasets = check->datasets.items;
     for (uint64_t i = 0; check->failure == STATUS_OK && i < check->datasets.count; i++)
         check_dataset(check, &datasets[i]);
     if (check->failure == STATUS_OK)
         check_map(check);
+    if (check->failure == STATUS_OK)
+        check_journal(check);
 }
 
 enum status lfsx_check(struct blockdev *device, const struct lfsx_check_options *options,

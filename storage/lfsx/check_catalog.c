@@ -33,6 +33,7 @@ static void collect_dataset(struct check *check, const struct item *item, uint64
                                       .node_blocks = le64_get(record->node_blocks),
                                       .data_blocks = le64_get(record->data_blocks),
                                       .leaf = leaf,
+                                      .file_blocks = UINT64_MAX,
                                       .root = pointer_load(&record->root),
                                       .state = record->state};
     memcpy(dataset->name, record->name, record->name_length);
@@ -54,7 +55,7 @@ static void visit(struct check_tree *tree, const struct item *item, uint64_t lea
 }
 
 /* Datasets are in ascending order of their identifiers, as in the tree. */
-static uint64_t find_dataset(const struct check *check, uint64_t id) {
+const struct check_dataset *check_find_dataset(const struct check *check, uint64_t id) {
     const struct check_dataset *datasets = check->datasets.items;
     uint64_t low = 0;
     uint64_t high = check->datasets.count;
@@ -66,7 +67,7 @@ static uint64_t find_dataset(const struct check *check, uint64_t id) {
             high = middle;
     }
     bool found = low < check->datasets.count && datasets[low].id == id;
-    return found ? low : UINT64_MAX;
+    return found ? &datasets[low] : NULL;
 }
 
 /* Marks in `named` the datasets that a name leads to. */
@@ -74,16 +75,16 @@ static void check_names(struct check *check, bool *named) {
     const struct check_dataset *datasets = check->datasets.items;
     const struct check_name *names = check->names.items;
     for (uint64_t i = 0; i < check->names.count; i++) {
-        uint64_t index = find_dataset(check, names[i].target);
+        const struct check_dataset *dataset = check_find_dataset(check, names[i].target);
         const char *wrong = NULL;
-        if (index == UINT64_MAX)
+        if (dataset == NULL)
             wrong = "does not exist";
-        else if (datasets[index].state != DISK_DATASET_LIVE)
+        else if (dataset->state != DISK_DATASET_LIVE)
             wrong = "is being deleted";
-        else if (strcmp(datasets[index].name, names[i].name) != 0)
+        else if (strcmp(dataset->name, names[i].name) != 0)
             wrong = "has another name";
         else
-            named[index] = true;
+            named[dataset - datasets] = true;
         if (wrong != NULL)
             check_report(check, CHECK_NAME_DANGLING, names[i].leaf,
                          "a name leads to dataset %llu, which %s: %s",

@@ -46,7 +46,9 @@
     X(EXTENT_BEHIND_END, 63, "extent-behind-end", false)                                           \
     X(EXTENT_AGE, 64, "extent-age", false)                                                         \
     X(DATA_UNREADABLE, 70, "data-unreadable", false)                                               \
-    X(DATA_CHECKSUM, 71, "data-checksum", false)
+    X(DATA_CHECKSUM, 71, "data-checksum", false)                                                   \
+    X(JOURNAL_DAMAGED, 80, "journal-damaged", true)                                                \
+    X(JOURNAL_RECORD, 81, "journal-record", false)
 
 enum check_finding {
 #define X(identifier, number, name, fatal) CHECK_##identifier = number,

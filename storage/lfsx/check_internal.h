@@ -23,7 +23,8 @@
 struct check_dataset {
     uint64_t id;
     uint64_t node_blocks, data_blocks;
-    uint64_t leaf; /* where the record stands */
+    uint64_t leaf;        /* where the record stands */
+    uint64_t file_blocks; /* of its file, by its inode; no limit before that was seen */
     struct pointer root;
     uint8_t state;
     char name[LFSX_NAME_MAX + 1];
@@ -110,14 +111,22 @@ void check_tree_walk(struct check_tree *tree);
 /* Walks the catalog, collects datasets and names, and compares them with each other. */
 void check_catalog(struct check *check);
 
+/* The dataset with this identifier; NULL if there is none. */
+const struct check_dataset *check_find_dataset(const struct check *check, uint64_t id);
+
 /* ---- check_dataset.c ---- */
 
 /* Walks the tree of one dataset, and its data if that was asked for. */
-void check_dataset(struct check *check, const struct check_dataset *dataset);
+void check_dataset(struct check *check, struct check_dataset *dataset);
 
 /* ---- check_map.c ---- */
 
 /* Reads the allocation maps and compares them with what was claimed. */
 void check_map(struct check *check);
+
+/* ---- check_journal.c ---- */
+
+/* Reads the journal and compares its records with what was claimed. */
+void check_journal(struct check *check);
 
 #endif
