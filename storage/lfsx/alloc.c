@@ -230,12 +230,23 @@ static void log_append(struct alloc_log *log, uint64_t block, uint64_t count) {
     log->runs[log->count++] = (struct alloc_run){block, count};
 }
 
-void alloc_release(struct allocator *a, uint64_t block, uint64_t count) {
+static bool all_used(const struct allocator *a, uint64_t block, uint64_t count) {
+    for (uint64_t at = block; at < block + count; at++)
+        if (!bit_test(a->regions[region_of(at)].used, at % DISK_REGION_BLOCKS))
+            return false;
+    return true;
+}
+
+bool alloc_release(struct allocator *a, uint64_t block, uint64_t count) {
     os_mutex_lock(&a->lock);
-    change_run(a, block, count, CHANGE_RELEASE);
-    log_append(&a->stages[ALLOC_STAGE_OPEN], block, count);
-    a->pending_blocks += count;
+    bool used = all_used(a, block, count);
+    if (used) {
+        change_run(a, block, count, CHANGE_RELEASE);
+        log_append(&a->stages[ALLOC_STAGE_OPEN], block, count);
+        a->pending_blocks += count;
+    }
     os_mutex_unlock(&a->lock);
+    return used;
 }
 
 static uint64_t read_locked(struct allocator *a, const uint64_t *counter) {
@@ -272,6 +283,13 @@ void alloc_rotate(struct allocator *a) {
     *expired = a->stages[ALLOC_STAGE_WRITING];
     a->stages[ALLOC_STAGE_WRITING] = (struct alloc_log){0};
     os_mutex_unlock(&a->lock);
+}
+
+bool alloc_is_free(struct allocator *a, uint64_t block) {
+    os_mutex_lock(&a->lock);
+    bool busy = bit_test(a->regions[region_of(block)].busy, block % DISK_REGION_BLOCKS);
+    os_mutex_unlock(&a->lock);
+    return !busy;
 }
 
 bool alloc_is_used(struct allocator *a, uint64_t block) {

@@ -82,9 +82,12 @@ uint64_t alloc_node(struct allocator *allocator);
 
 /* Sees to it that `count` releases can be recorded without fail. NO_MEMORY. */
 enum status alloc_reserve_releases(struct allocator *allocator, uint64_t count);
-/* The run is no longer named by any tree. One recorded release. */
-void alloc_release(struct allocator *allocator, uint64_t block, uint64_t count);
+/* The run is no longer named by any tree. One recorded release. False, and nothing changed, if not
+ * all of it was used: then a damaged tree names it twice, or one that the map calls free. */
+bool alloc_release(struct allocator *allocator, uint64_t block, uint64_t count);
 
+/* Whether the block may be given out: then nothing that a tree names can be in it. */
+bool alloc_is_free(struct allocator *allocator, uint64_t block);
 uint64_t alloc_free_blocks(struct allocator *allocator);
 uint64_t alloc_used_blocks(struct allocator *allocator);
 uint64_t alloc_pending_blocks(struct allocator *allocator);

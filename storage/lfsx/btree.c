@@ -14,16 +14,25 @@ static struct node_bounds bounds_below(const struct btree_cursor *cursor) {
     return bounds;
 }
 
+/* Whether a node in memory may be at this place of this tree. It was validated when it was loaded,
+ * but maybe on the way from another parent: in a damaged pool two may name one node. */
+static bool belongs(const struct btree_cursor *cursor, const struct pointer *pointer,
+                    const struct node_bounds *bounds, const struct disk_node *node) {
+    const char *why;
+    return node->level == pointer->level && le64_get(node->owner) == cursor->tree->owner &&
+           node_bounds_validate(node, bounds, &why) == STATUS_OK;
+}
+
 /* Adds the node that the pointer means to the end of the path. */
 static enum status enter(struct btree_cursor *cursor, const struct pointer *pointer) {
     ASSERT(cursor->depth <= DISK_LEVEL_MAX);
     struct cached_node *node = cache_find(&cursor->tree->pool->cache, pointer);
-    if (node == NULL) {
+    struct node_bounds bounds = bounds_below(cursor);
+    if (node == NULL || !belongs(cursor, pointer, &bounds, node->page)) {
         cursor->miss = (struct btree_miss){
-            .pointer = *pointer, .owner = cursor->tree->owner, .bounds = bounds_below(cursor)};
+            .pointer = *pointer, .owner = cursor->tree->owner, .bounds = bounds};
         return STATUS_AGAIN;
     }
-    ASSERT(node->page->level == pointer->level);
     cursor->path[cursor->depth].node = node;
     cursor->path[cursor->depth].index = 0;
     cursor->depth++;

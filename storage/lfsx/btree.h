@@ -78,7 +78,8 @@ enum status btree_prefetch(struct btree *tree, const struct key *first, const st
 /* How many nodes an update must have to spare for changes in `leaves` leaves that add `items`. */
 uint64_t btree_nodes_needed(const struct btree *tree, uint64_t leaves, uint64_t items);
 
-/* In an update, prefetched. Insert: the key is not there. Replace and remove: it is (asserted). */
+/* In an update, prefetched. Insert: the key is not there; if it is, the tree is damaged, and the
+ * pool latched (pool_contradiction). Replace and remove: it is (asserted). */
 void btree_insert(struct btree *tree, const struct key *key, const void *value, uint16_t length);
 void btree_replace(struct btree *tree, const struct key *key, const void *value, uint16_t length);
 void btree_remove(struct btree *tree, const struct key *key);

@@ -52,8 +52,10 @@ static struct cached_node *new_node(struct btree *tree, uint8_t level) {
 }
 
 static void release_node(struct btree *tree, struct cached_node *node) {
-    ASSERT(tree->nodes > 0);
-    tree->nodes--;
+    if (tree->nodes > 0)
+        tree->nodes--;
+    else
+        pool_contradiction(tree->pool);
     pool_node_release(tree->pool, node);
 }
 
@@ -165,9 +167,12 @@ static void lower_keys(struct btree_cursor *cursor, const struct key *key) {
 void btree_insert(struct btree *tree, const struct key *key, const void *value, uint16_t length) {
     struct btree_cursor cursor;
     seek_to_change(tree, key, &cursor);
-    ASSERT(!is_at(&cursor, key));
-    lower_keys(&cursor, key);
     unsigned depth = cursor.depth - 1;
+    if (is_at(&cursor, key)) { /* extents overlap, or a dataset's number was given twice */
+        pool_contradiction(tree->pool);
+        node_remove(page_at(&cursor, depth), cursor.path[depth].index);
+    }
+    lower_keys(&cursor, key);
     insert_at(&cursor, depth, cursor.path[depth].index, key, value, length);
 }
 
@@ -310,7 +315,8 @@ void btree_destroy(struct btree *tree) {
     ASSERT(root->page->level == 0);
     ASSERT(node_count(root->page) == 0);
     release_node(tree, root);
-    ASSERT(tree->nodes == 0);
+    if (tree->nodes != 0)
+        pool_contradiction(tree->pool);
 }
 
 /* Seals a dirty node after its dirty children; returns its final pointer. */

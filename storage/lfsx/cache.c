@@ -162,10 +162,10 @@ static void make_clean(struct node_cache *cache, struct cached_node *node) {
 
 enum status cache_add_clean(struct node_cache *cache, struct disk_node *page, uint64_t block) {
     struct cached_node *old = find(cache, block);
-    if (old != NULL &&
-        (old->state != CACHED_CLEAN || le64_get(old->page->checksum) == le64_get(page->checksum))) {
+    bool newer = old != NULL && old->state != CACHED_CLEAN;
+    if (newer || (old != NULL && le64_get(old->page->checksum) == le64_get(page->checksum))) {
         os_page_free(page, DISK_BLOCK_SIZE);
-        return STATUS_OK;
+        return newer ? STATUS_CORRUPT : STATUS_OK;
     }
     struct cached_node *node = node_new(page);
     if (node == NULL) {

@@ -56,7 +56,8 @@ struct cached_node *cache_find(struct node_cache *cache, const struct pointer *p
 enum status cache_reserve(struct node_cache *cache, uint64_t count);
 
 /* Adds a clean node read from the device, page and all; one that is there already stays and the
- * page is freed. May evict others. NO_MEMORY (the page is freed). Lock exclusive. */
+ * page is freed. May evict others. NO_MEMORY (the page is freed), CORRUPT (the block has a new
+ * tenant, so that what was read is of the past or of a damaged tree). Lock exclusive. */
 enum status cache_add_clean(struct node_cache *cache, struct disk_node *page, uint64_t block);
 
 /* A new dirty node at the block, its page not filled in; takes a reserved one. Lock exclusive. */

@@ -100,7 +100,9 @@ static enum status gather_locked(struct lfsx_pool *pool, struct checkpoint *chec
             catalog_touch(volume);
     }
     checkpoint->number = pool->generation;
-    status = alloc_freeze(&pool->allocator, checkpoint->number, &checkpoint->maps);
+    status = pool_writable(pool); /* what was touched last may have contradicted the maps */
+    if (status == STATUS_OK)
+        status = alloc_freeze(&pool->allocator, checkpoint->number, &checkpoint->maps);
     if (status == STATUS_OK) {
         freeze_trees(pool);
         fill_superblock(pool, checkpoint);

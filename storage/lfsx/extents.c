@@ -175,9 +175,10 @@ static void punch_extent(struct lfsx_volume *volume, const struct extent *extent
     ASSERT(begin < end);
     ASSERT(end <= extent_end);
     uint64_t block = le64_get(extent->disk.block) + (begin - extent->first);
-    alloc_release(&volume->pool->allocator, block, end - begin);
-    ASSERT(volume->data_blocks >= end - begin);
-    volume->data_blocks -= end - begin;
+    if (!alloc_release(&volume->pool->allocator, block, end - begin) ||
+        volume->data_blocks < end - begin)
+        pool_contradiction(volume->pool);
+    volume->data_blocks -= MATH_MIN(volume->data_blocks, end - begin);
     if (extent->first < begin) {
         insert_part(volume, extent, extent->first, begin, true);
     } else {
@@ -195,9 +196,11 @@ void extents_punch(struct lfsx_volume *volume, uint64_t first, uint64_t count) {
         struct btree_cursor cursor;
         struct extent extent;
         enum status status = seek_extent(volume, at, &cursor, &extent);
-        if (status == STATUS_NOT_FOUND || extent.first >= end)
+        if (status == STATUS_NOT_FOUND)
             return;
         ASSERT(status == STATUS_OK); /* prefetched */
+        if (extent.first >= end)
+            return;
         uint64_t stop = MATH_MIN(extent.first + extent.count, end);
         punch_extent(volume, &extent, MATH_MAX(extent.first, at), stop);
         at = stop;
@@ -215,7 +218,6 @@ static bool merge_left(struct lfsx_volume *volume, const struct extent *run) {
         return false;
     struct extent left;
     extent_load(&item, &left);
-    ASSERT(left.first + left.count <= run->first);
     if (left.first + left.count != run->first || left.count + run->count > DISK_EXTENT_MAX ||
         le64_get(left.disk.block) + left.count != le64_get(run->disk.block) ||
         le64_get(left.disk.birth) != le64_get(run->disk.birth))

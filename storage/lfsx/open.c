@@ -78,13 +78,15 @@ void pool_free(struct lfsx_pool *pool) {
 }
 
 static enum status newest_superblock(struct blockdev *device, const struct label *label,
-                                     struct superblock *superblock) {
+                                     bool read_only, struct superblock *superblock) {
     struct ring *ring = os_alloc(sizeof *ring);
     if (ring == NULL)
         return STATUS_NO_MEMORY;
     enum status status = ring_read(device, label, ring);
     if (status == STATUS_OK)
         status = ring_newest(ring, superblock);
+    if (status == STATUS_OK && !read_only)
+        status = superblock_complete(device, label, ring, superblock);
     os_free(ring);
     if (status == STATUS_CORRUPT)
         log_error("lfsx",
@@ -138,13 +140,14 @@ static enum status load(struct lfsx_pool *pool, const struct superblock *superbl
 
 enum status lfsx_pool_open(struct blockdev *device, const struct lfsx_open_options *options,
                            struct lfsx_pool **out) {
-    if (device->limits.read_only && (options == NULL || !(options->flags & LFSX_OPEN_READ_ONLY)))
+    bool read_only = options != NULL && (options->flags & LFSX_OPEN_READ_ONLY) != 0;
+    if (device->limits.read_only && !read_only)
         return STATUS_READ_ONLY;
     struct label label;
     struct superblock superblock;
     enum status status = label_read(device, &label);
     if (status == STATUS_OK)
-        status = newest_superblock(device, &label, &superblock);
+        status = newest_superblock(device, &label, read_only, &superblock);
     struct lfsx_pool *pool = NULL;
     if (status == STATUS_OK)
         status = pool_new(device, &label, options, &pool);

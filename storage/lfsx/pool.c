@@ -31,6 +31,10 @@ void pool_fail(struct lfsx_pool *pool, enum status cause, const char *what) {
                   pool->device->name, what, status_text(cause));
 }
 
+void pool_contradiction(struct lfsx_pool *pool) {
+    pool_fail(pool, STATUS_CORRUPT, "its trees and its allocation maps contradict each other");
+}
+
 static enum status pool_failure(struct lfsx_pool *pool) {
     os_mutex_lock(&pool->state_lock);
     enum status failure = pool->failure;
@@ -117,7 +121,8 @@ struct cached_node *pool_node_copy(struct lfsx_pool *pool, struct cached_node *n
 
 void pool_node_release(struct lfsx_pool *pool, struct cached_node *node) {
     ASSERT(pool->updating);
-    alloc_release(&pool->allocator, node->block, 1);
+    if (!alloc_release(&pool->allocator, node->block, 1))
+        pool_contradiction(pool);
     cache_drop(&pool->cache, node);
 }
 
@@ -127,6 +132,10 @@ static enum status read_node(struct lfsx_pool *pool, const struct btree_miss *mi
     const char *why = "it points outside of the data area";
     enum status status = STATUS_CORRUPT;
     if (geometry_is_data(geometry, miss->pointer.block, 1)) {
+        why = "the allocation map says that its block is free";
+        status = alloc_is_free(&pool->allocator, miss->pointer.block) ? STATUS_CORRUPT : STATUS_OK;
+    }
+    if (status == STATUS_OK) {
         why = "the device cannot read it";
         status = blockdev_read(pool->device, miss->pointer.block * DISK_BLOCK_SIZE, page,
                                DISK_BLOCK_SIZE);

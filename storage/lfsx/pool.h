@@ -154,6 +154,10 @@ enum status pool_checkpoint_force(struct lfsx_pool *pool);
 
 /* Latches the pool read-only with its cause; the first cause stays. Any lock may be held. */
 void pool_fail(struct lfsx_pool *pool, enum status cause, const char *what);
+/* In an update: what is on the device contradicts itself, though all checksums are right. Latches
+ * the pool, so that nothing of this update becomes durable; the update goes on to its end in
+ * memory. */
+void pool_contradiction(struct lfsx_pool *pool);
 /* READ_ONLY, or OK if the pool takes changes. Any lock may be held. */
 enum status pool_writable(struct lfsx_pool *pool);
 

@@ -211,18 +211,42 @@ static void superblock_store(const struct label *label, const struct superblock 
     disk->journal_previous = le64_make(superblock->journal.previous);
 }
 
+/* Writes one of the two copies. The page holds the superblock. */
+static enum status write_copy(struct blockdev *device, const struct label *label, unsigned area,
+                              struct disk_superblock *page) {
+    unsigned slot = (unsigned)(le64_get(page->checkpoint) % DISK_RING_SLOTS);
+    ASSERT(superblock_is_sane(page, label, slot));
+    uint64_t block = geometry_slot_address(&label->geometry, area, slot);
+    page->block = le64_make(block);
+    page->checksum = le64_make(block_checksum(page));
+    return blockdev_write(device, block * DISK_BLOCK_SIZE, page, DISK_BLOCK_SIZE, BLOCK_FUA);
+}
+
 enum status superblock_write(struct blockdev *device, const struct label *label,
                              const struct superblock *superblock, struct disk_superblock *page) {
     superblock_store(label, superblock, page);
-    unsigned slot = (unsigned)(superblock->checkpoint % DISK_RING_SLOTS);
-    ASSERT(superblock_is_sane(page, label, slot));
     enum status status = STATUS_OK;
-    for (unsigned area = 0; status == STATUS_OK && area < 2; area++) {
-        uint64_t block = geometry_slot_address(&label->geometry, area, slot);
-        page->block = le64_make(block);
-        page->checksum = le64_make(block_checksum(page));
-        status = blockdev_write(device, block * DISK_BLOCK_SIZE, page, DISK_BLOCK_SIZE, BLOCK_FUA);
+    for (unsigned area = 0; status == STATUS_OK && area < 2; area++)
+        status = write_copy(device, label, area, page);
+    return status;
+}
+
+enum status superblock_complete(struct blockdev *device, const struct label *label,
+                                const struct ring *ring, const struct superblock *newest) {
+    bool there[2];
+    for (unsigned area = 0; area < 2; area++) {
+        const struct slot *slot = &ring->slots[area][newest->checkpoint % DISK_RING_SLOTS];
+        there[area] =
+            slot->state == SLOT_VALID && slot->superblock.checkpoint == newest->checkpoint;
     }
+    if (!there[0] || there[1]) /* a damaged head is no work of a power cut, and stays to be seen */
+        return STATUS_OK;
+    struct disk_superblock *page = os_page_alloc(DISK_BLOCK_SIZE);
+    if (page == NULL)
+        return STATUS_NO_MEMORY;
+    superblock_store(label, newest, page);
+    enum status status = write_copy(device, label, 1, page);
+    os_page_free(page, DISK_BLOCK_SIZE);
     return status;
 }
 

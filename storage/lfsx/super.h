@@ -64,6 +64,11 @@ enum status ring_newest(const struct ring *ring, struct superblock *newest);
 enum status superblock_write(struct blockdev *device, const struct label *label,
                              const struct superblock *superblock, struct disk_superblock *page);
 
+/* Writes the tail's copy of the newest superblock if a power cut kept it from being written: it
+ * would be taken for damage as soon as there is a newer checkpoint. NO_MEMORY, IO. */
+enum status superblock_complete(struct blockdev *device, const struct label *label,
+                                const struct ring *ring, const struct superblock *newest);
+
 /* Zeroes both areas' rings (mkfs). */
 enum status ring_clear(struct blockdev *device, const struct geometry *geometry);
 
