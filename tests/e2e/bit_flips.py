@@ -3,15 +3,18 @@
 # test: machine timeout=300
 """Goal: no flipped bit goes unseen. A flip in any node is reported by fsck.lfsx with exit status 4
 and never makes a read return wrong bytes; a flip in a data block is reported and turns into EIO for
-that block alone. The places come from an independent reader of the format (lfsx_decode.py)."""
+that block alone. The places come from an independent reader of the format (tests/decoder)."""
 import contextlib
 import os
 import random
+import sys
 
 import appliance
 from appliance import check
-from lfsx_decode import BLOCK, Pool
 from nbd_client import EIO, Client, NbdError
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "decoder"))
+from lfsx import BLOCK, Pool
 
 VOLUME = 24 << 20
 NODE_SAMPLE, READ_SAMPLE, DATA_SAMPLE = 150, 12, 6

@@ -9,10 +9,11 @@ import pty
 import subprocess
 import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+TESTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+sys.path[:0] = [os.path.join(TESTS, "e2e"), os.path.join(TESTS, "decoder")]
 import appliance
 from appliance import check, path, run
-from lfsx_decode import BLOCK, Pool
+from lfsx import BLOCK, Pool
 
 FSCK = f"{appliance.BUILD}/asan/bin/fsck.lfsx"
 
