@@ -39,19 +39,33 @@ class Machine:
             "-kernel", IMAGE, "-append", "panic=exit selftest=net"]
         self.process = None
         self.monitor = None
+        self.answers = None
 
     def __enter__(self):
         self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL)
-        while not os.path.exists(self.monitor_path):
-            check(self.process.poll() is None, "QEMU does not start")
-            time.sleep(0.02)
-        self.monitor = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.monitor.settimeout(10)
-        self.monitor.connect(self.monitor_path)
-        self.answers = self.monitor.makefile("r", encoding="utf-8")
-        self.answers.readline()
-        self.ask("qmp_capabilities")
+        try:
+            self.connect_monitor()
+            self.answers = self.monitor.makefile("r", encoding="utf-8")
+            self.answers.readline()
+            self.ask("qmp_capabilities")
+        except BaseException:
+            self.process.kill()
+            raise
         return self
+
+    def connect_monitor(self, timeout=20):
+        """QEMU makes the socket's name before it listens."""
+        end = time.monotonic() + timeout
+        while True:
+            check(self.process.poll() is None, "QEMU does not start")
+            self.monitor = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.monitor.settimeout(10)
+            try:
+                return self.monitor.connect(self.monitor_path)
+            except (FileNotFoundError, ConnectionRefusedError):
+                self.monitor.close()
+                check(time.monotonic() < end, "QEMU's monitor does not answer")
+                time.sleep(0.02)
 
     def __exit__(self, kind, _value, _trace):
         if self.process.poll() is None:
