@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Goal: no image crashes the check or whoever opens a pool and reads it. Structures of a small pool
- * are changed at random places and all checksums above them made right again, so that nothing but
- * the validators stands between the change and the code.
+ * Goal: no image crashes the check or whoever opens a pool, reads and writes it. Structures of a
+ * small pool are changed at random places and all checksums above them made right again, so that
+ * nothing but the validators stands between the change and the code.
  */
 #include "base/checksum.h"
 #include "tests/storage/lfsx/volumemodel.h"
@@ -209,9 +209,17 @@ static void change_something(struct model *model) {
     }
 }
 
+static void write_something(struct model *model, struct lfsx_volume *volume) {
+    for (unsigned i = 0; i < 20; i++) {
+        struct operation operation = operation_random(&model->random, VOLUME_SIZE, 9000);
+        (void)operation_do(&operation, volume, i == 10 ? LFSX_FUA : 0);
+    }
+}
+
 /* What the statuses are does not matter, that they come back does. */
-static void read_everything(struct model *model) {
-    struct lfsx_open_options options = {.flags = LFSX_OPEN_READ_ONLY, .cache_bytes = 1};
+static void use_pool(struct model *model, bool read_only) {
+    struct lfsx_open_options options = {.flags = read_only ? LFSX_OPEN_READ_ONLY : 0,
+                                        .cache_bytes = 1};
     struct lfsx_pool *pool;
     if (lfsx_pool_open(&model->disk->device, &options, &pool) != STATUS_OK)
         return;
@@ -222,9 +230,12 @@ static void read_everything(struct model *model) {
             continue;
         (void)pooltest_read(volume, 0, data, VOLUME_SIZE);
         (void)pooltest_read(volume, VOLUME_SIZE / 2 + 100, data, 5000);
+        write_something(model, volume);
         lfsx_volume_close(volume);
     }
     free(data);
+    (void)lfsx_volume_delete(pool, names[1]);
+    (void)lfsx_volume_create(pool, "another", VOLUME_SIZE);
     (void)lfsx_pool_close(pool);
 }
 
@@ -245,7 +256,7 @@ static void hostile_images(void **state) {
         struct lfsx_check_summary summary;
         enum status status = lfsx_check(&model.disk->device, &options, &summary);
         found += status != STATUS_OK || findings.count > 0;
-        read_everything(&model);
+        use_pool(&model, round % 4 == 0);
     }
     /* Times, identifiers and the copies of maps that do not count may be anything. */
     assert_true(found > rounds / 2);
