@@ -27,8 +27,8 @@ CORE_SOURCES := $(call sources,base storage/journal storage/mvcc storage/lfsx \
 
 HOST_SOURCES := $(CORE_SOURCES) $(call sources,host)
 HOST_CFLAGS := $(COMMON) -O2 -D_GNU_SOURCE -pthread
-ASAN_CFLAGS := $(COMMON) -O1 -D_GNU_SOURCE -pthread -fsanitize=address,undefined \
-               -fno-sanitize-recover=all
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+ASAN_CFLAGS := $(COMMON) -O1 -D_GNU_SOURCE -pthread $(SANITIZE)
 HOST_LIBRARY := $(BUILD)/host/libholdfast.a
 ASAN_LIBRARY := $(BUILD)/asan/libholdfast.a
 
@@ -100,6 +100,42 @@ $(BUILD)/asan/libhomeless.a: $(ASAN_HOMELESS)
 	@rm -f $@ && ar rcs $@ $^
 
 $(HOMELESS_TESTS): $(BUILD)/asan/libhomeless.a
+
+# ---- fuzzing: tests/fuzz/fuzz_NAME.c each becomes one libFuzzer program ----
+
+FUZZ := $(BUILD)/fuzz
+FUZZ_CC := clang
+# clang has no macro that says so, and host/ asks gcc's.
+FUZZ_CFLAGS := $(filter-out $(WARNINGS),$(COMMON)) -O1 -D_GNU_SOURCE -pthread -iquote tests/home \
+               -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
+               -D__SANITIZE_ADDRESS__=1
+FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_PROGRAMS := $(FUZZ_TARGETS:%=$(FUZZ)/fuzz_%)
+FUZZ_SHARED := $(addprefix tests/fuzz/,common.c image.c reseal.c)
+FUZZ_SOURCES := $(HOST_SOURCES) kernel/block/gpt.c $(FUZZ_SHARED)
+# What makes a run unlike another is replaced by tests/fuzz/common.c.
+FUZZ_LINK := -Wl,--wrap=os_random,--wrap=os_wall_clock_ns
+
+$(FUZZ)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  CC fuzz $<"
+	@$(FUZZ_CC) $(FUZZ_CFLAGS) -c $< -o $@
+
+$(FUZZ)/libholdfast.a: $(FUZZ_SOURCES:%.c=$(FUZZ)/%.o)
+	@rm -f $@ && ar rcs $@ $^
+
+$(FUZZ_PROGRAMS): $(FUZZ)/fuzz_%: $(FUZZ)/tests/fuzz/fuzz_%.o $(FUZZ)/libholdfast.a
+	@echo "  LINK    $@"
+	@$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer $^ $(FUZZ_LINK) -o $@
+
+BIT_FLIPS := $(BUILD)/host/tests/fuzz/bit_flips
+
+$(BIT_FLIPS): %: %.o $(FUZZ_SHARED:%.c=$(BUILD)/host/%.o) $(HOST_LIBRARY)
+	@echo "  LINK    $@"
+	@$(CC) $(HOST_CFLAGS) $^ $(FUZZ_LINK) -o $@
+
+.PHONY: fuzz-programs
+fuzz-programs: $(FUZZ_PROGRAMS) $(BIT_FLIPS)
 
 # ---- lwIP: fetched once, compiled into the kernel and into net/'s tests ----
 
@@ -239,8 +275,32 @@ run: setup-run ## boot Holdfast in QEMU with a pool in build/run; variables: REA
 
 .PHONY: test
 test: setup ## build and run every test; ONLY=PATTERN picks some
-	@$(AGAIN) all unit asan-tools
+	@$(AGAIN) all unit asan-tools fuzz-programs
 	@exec tests/run.py --build '$(BUILD)' --only '$(ONLY)'
+
+SECONDS := 60
+TARGET := $(FUZZ_TARGETS)
+
+.PHONY: fuzz
+fuzz: setup ## run the fuzzers, SECONDS=60 each; TARGET="image journal" picks some
+	@$(AGAIN) fuzz-programs
+	@exec tests/fuzz/run '$(BUILD)' '$(SECONDS)' $(TARGET)
+
+.PHONY: flips
+flips: setup ## flip every single bit of a small pool's metadata (minutes)
+	@$(AGAIN) $(BIT_FLIPS)
+	@exec $(BIT_FLIPS) 1
+
+# The same programs and tests as for `make test`, but for those that need a machine.
+COVERAGE := $(BUILD)/coverage
+COVERED_TESTS := ^(base|decoder|host|kernel/block/|services|storage|tools/(fsck|mkfs))
+
+.PHONY: coverage
+coverage: setup ## count the lines that tests run, by room; CHECK=1 fails below the aims
+	@find $(COVERAGE) -name '*.gcda' -delete 2>/dev/null || true
+	@$(AGAIN) BUILD='$(COVERAGE)' SANITIZE=--coverage tools unit asan-tools
+	@tests/run.py --build '$(COVERAGE)' --only '$(COVERED_TESTS)'
+	@exec tests/coverage/report '$(COVERAGE)' $(if $(CHECK),--check)
 
 .PHONY: lint
 lint: setup ## look for bugs with clang-tidy
