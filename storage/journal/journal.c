@@ -6,7 +6,9 @@
  * Invariants:
  * 1. `open` holds entries being filled, oldest first; only the last one takes records, and none
  * that is in it has a sequence yet.
- * 2. next is where the first entry of `open` will stand; it moves when entries are sealed.
+ * 2. next is where the first entry of `open` will stand; it moves when entries are sealed. Entries
+ *    reach the ring in the order of their sequences: no entry is written while an older one that no
+ *    durable checkpoint covers is not, or not with it.
  * 3. tail <= cut <= head in virtual blocks (the ring's, never going round); head - tail is at most
  * the ring's size. What is before tail belongs to a durable checkpoint.
  * 4. A record is durable if its mark is at most durable_mark.
@@ -37,6 +39,8 @@ struct journal {
     struct os_mutex lock; /* guards all below */
     struct os_condition done;
     struct list_node open;
+    struct list_node cut_off; /* sealed by a cut, not written yet */
+    bool gap;                 /* a cut dropped records: nothing may follow them in the ring */
     struct list_node spare;
     uint32_t spare_count;
     struct journal_position next;
@@ -107,6 +111,7 @@ enum status journal_open(const struct journal_area *area, const struct journal_p
     os_mutex_init(&journal->lock);
     os_condition_init(&journal->done);
     list_init(&journal->open);
+    list_init(&journal->cut_off);
     list_init(&journal->spare);
     if (fill_spares(journal, SPARE_KEEP) != STATUS_OK) {
         journal_close(journal);
@@ -119,6 +124,7 @@ enum status journal_open(const struct journal_area *area, const struct journal_p
 void journal_close(struct journal *journal) {
     ASSERT(!journal->committing);
     free_list(&journal->open);
+    free_list(&journal->cut_off);
     free_list(&journal->spare);
     os_condition_destroy(&journal->done);
     os_mutex_destroy(&journal->lock);
@@ -228,16 +234,16 @@ static void seal(struct journal *journal, struct entry *entry) {
     journal->statistics.blocks += blocks;
 }
 
-/* Moves the open entries to the batch, sealed; NO_SPACE if the ring has no room for all of them. */
-static enum status take_batch(struct journal *journal, struct list_node *batch) {
+/* Moves the open entries to the list, sealed; NO_SPACE if the ring has no room for all of them. */
+static enum status seal_open(struct journal *journal, struct list_node *to) {
     uint64_t blocks = 0;
     LIST_FOR_EACH(link, &journal->open)
     blocks += entry_blocks(LIST_CONTAINER(link, struct entry, link));
     if (journal->head - journal->tail + blocks > journal->area.blocks)
         return STATUS_NO_SPACE;
-    list_splice_back(batch, &journal->open);
-    LIST_FOR_EACH(sealed, batch)
-    seal(journal, LIST_CONTAINER(sealed, struct entry, link));
+    LIST_FOR_EACH(link, &journal->open)
+    seal(journal, LIST_CONTAINER(link, struct entry, link));
+    list_splice_back(to, &journal->open);
     return STATUS_OK;
 }
 
@@ -262,14 +268,21 @@ static enum status write_batch(const struct journal *journal, struct list_node *
     return status == STATUS_OK ? blockdev_flush(journal->area.device) : status;
 }
 
-/* Writes what is open. The lock is held on entry and exit, not during I/O. */
+static void recycle_list(struct journal *journal, struct list_node *list) {
+    struct list_node *link;
+    while ((link = list_pop_front(list)) != NULL)
+        recycle(journal, LIST_CONTAINER(link, struct entry, link));
+}
+
+/* Writes what was cut off and what is open. The lock is held on entry and exit, not during I/O. */
 static enum status lead(struct journal *journal) {
-    ASSERT(!list_is_empty(&journal->open));
     struct list_node batch;
     list_init(&batch);
-    enum status status = take_batch(journal, &batch);
+    enum status status = seal_open(journal, &journal->cut_off);
     if (status != STATUS_OK)
         return status;
+    list_splice_back(&batch, &journal->cut_off);
+    ASSERT(!list_is_empty(&batch));
     uint64_t mark = journal->newest_mark; /* whatever is newest stood in the last open entry */
     uint64_t sequence = journal->next.sequence - 1;
     journal->committing = true;
@@ -284,11 +297,16 @@ static enum status lead(struct journal *journal) {
     } else {
         journal->failure = STATUS_IO;
     }
-    struct list_node *link;
-    while ((link = list_pop_front(&batch)) != NULL)
-        recycle(journal, LIST_CONTAINER(link, struct entry, link));
+    recycle_list(journal, &batch);
     os_condition_broadcast(&journal->done);
     return STATUS_OK;
+}
+
+/* Whether the thread that runs has to wait for another one: for its commit, or, if there is nothing
+ * to write or nothing may be written, for the checkpoint on its way. */
+static bool must_wait(const struct journal *journal) {
+    return journal->committing || journal->gap ||
+           (list_is_empty(&journal->open) && list_is_empty(&journal->cut_off));
 }
 
 enum status journal_commit(struct journal *journal, uint64_t mark) {
@@ -300,8 +318,7 @@ enum status journal_commit(struct journal *journal, uint64_t mark) {
         status = journal->failure;
         if (status != STATUS_OK)
             break;
-        /* With nothing open the record was cut: the checkpoint on its way makes it durable. */
-        if (journal->committing || list_is_empty(&journal->open))
+        if (must_wait(journal))
             os_condition_wait(&journal->done, &journal->lock, OS_FOREVER);
         else
             status = lead(journal);
@@ -310,11 +327,14 @@ enum status journal_commit(struct journal *journal, uint64_t mark) {
     return status;
 }
 
+/* Until the checkpoint is durable its records are still needed: a power cut meanwhile goes back to
+ * the checkpoint before, and what is written behind them must not be there without them. */
 void journal_cut(struct journal *journal, struct journal_position *position, uint64_t *mark) {
     os_mutex_lock(&journal->lock);
-    struct list_node *link;
-    while ((link = list_pop_front(&journal->open)) != NULL)
-        recycle(journal, LIST_CONTAINER(link, struct entry, link));
+    if (seal_open(journal, &journal->cut_off) != STATUS_OK) {
+        recycle_list(journal, &journal->open);
+        journal->gap = true;
+    }
     *position = journal->next;
     *mark = journal->newest_mark;
     journal->cut = journal->head;
@@ -325,6 +345,8 @@ void journal_forget(struct journal *journal, const struct journal_position *posi
                     uint64_t mark) {
     os_mutex_lock(&journal->lock);
     ASSERT(position->block == journal->cut % journal->area.blocks);
+    recycle_list(journal, &journal->cut_off);
+    journal->gap = false;
     journal->tail = journal->cut;
     journal->durable_mark = MATH_MAX(journal->durable_mark, mark);
     os_condition_broadcast(&journal->done);

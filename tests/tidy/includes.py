@@ -20,6 +20,7 @@ MAY_INCLUDE = {
     "storage/lfsx": ["base", "storage/journal", "storage/mvcc"],
     "kernel": ["base"],
     "host": ["base"],
+    "host/sim": ["base"],
     "drivers": ["base", "kernel"],
     "net": ["base"],
     "services": ["base", "storage/lfsx/lfsx.h", "net/net.h"],
@@ -30,6 +31,8 @@ COMPOSERS = ("kernel/main.c", "tests", "bench")
 
 def room_of(path):
     parts = path.split("/")
+    if path.startswith("host/sim/"):
+        return "host/sim"
     if parts[0] in ("drivers", "services", "storage", "tools"):
         return "/".join(parts[:2])
     return parts[0]
