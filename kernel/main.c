@@ -133,6 +133,7 @@ static void start_network(void) {
         log_error("main", "ip=%s is not \"dhcp\" or ADDRESS/PREFIX[,GATEWAY]; using DHCP", ip);
         (void)net_parse_config("dhcp", &config);
     }
+    config.host_name = "holdfast";
     require(net_start(), "the network stack");
     struct netdev *device;
     uint32_t count = 0;
