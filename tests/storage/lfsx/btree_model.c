@@ -14,7 +14,7 @@
 
 #define SLOTS 6000u /* keys that there may be */
 #define DISK_BYTES (64ull << 20)
-#define OPERATIONS 120000u
+#define ROUNDS 350000u /* each changes 1 to 40 items and looks for up to 20: millions in all */
 
 struct model_item {
     uint16_t count; /* of blocks: decides the value's length; 0: not there */
@@ -26,7 +26,7 @@ struct model {
     struct lfsx_pool *pool;
     struct lfsx_volume *volume;
     struct random random;
-    uint64_t stamps, present;
+    uint64_t stamps, present, changes, looks;
     struct model_item items[SLOTS];
 };
 
@@ -72,6 +72,7 @@ static void change_slot(struct change *change, uint64_t slot) {
     struct key key = slot_key(slot);
     struct btree *tree = &model->volume->tree;
     bool was = item->count != 0;
+    model->changes++;
     if (change->remove) {
         item->count = 0;
         if (was)
@@ -181,6 +182,7 @@ static enum status search_step(void *context, struct btree_cursor *cursor) {
 
 static void search(struct model *model, enum look look, uint64_t slot, unsigned steps) {
     struct search search = {model, look, slot, steps};
+    model->looks++;
     assert_int_equal(pool_look(model->pool, search_step, &search), STATUS_OK);
 }
 
@@ -239,7 +241,7 @@ static void random_life(void **state) {
     open_pool(&model);
     unsigned mood = 0;
     bool growing = true;
-    for (unsigned i = 0; i < random_scale(OPERATIONS); i++) {
+    for (unsigned i = 0; i < random_scale(ROUNDS); i++) {
         if (random_one_in(&model.random, 4000))
             mood = (unsigned)random_below(&model.random, 4);
         if (random_one_in(&model.random, 15000))
@@ -254,6 +256,8 @@ static void random_life(void **state) {
         change(&model, slot, 50, true);
     assert_int_equal(model.volume->tree.root.level, 0);
     assert_int_equal(model.volume->tree.nodes, 1);
+    printf("btree_model: %llu changes, %llu searches\n", (unsigned long long)model.changes,
+           (unsigned long long)model.looks);
     close_pool(&model);
     ramdisk_destroy(model.disk);
 }
