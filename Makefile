@@ -291,14 +291,15 @@ flips: setup ## flip every single bit of a small pool's metadata (minutes)
 	@$(AGAIN) $(BIT_FLIPS)
 	@exec $(BIT_FLIPS) 1
 
-# The same programs and tests as for `make test`, but for those that need a machine.
+# The same programs and tests as for `make test`, but for those that need a machine or ASan.
 COVERAGE := $(BUILD)/coverage
-COVERED_TESTS := ^(base|decoder|host|kernel/block/|services|storage|tools/(fsck|mkfs))
+COVERED_TESTS := ^(base|decoder|drivers|host|kernel/block/|services|storage|tools/(fsck|mkfs))
+COVERED_PROGRAMS := $(patsubst $(BUILD)/%,$(COVERAGE)/%,$(filter-out $(NET_TESTS),$(UNIT_TESTS)))
 
 .PHONY: coverage
 coverage: setup ## count the lines that tests run, by room; CHECK=1 fails below the aims
 	@find $(COVERAGE) -name '*.gcda' -delete 2>/dev/null || true
-	@$(AGAIN) BUILD='$(COVERAGE)' SANITIZE=--coverage tools unit asan-tools
+	@$(AGAIN) BUILD='$(COVERAGE)' SANITIZE=--coverage tools asan-tools $(COVERED_PROGRAMS)
 	@tests/run.py --build '$(COVERAGE)' --only '$(COVERED_TESTS)'
 	@exec tests/coverage/report '$(COVERAGE)' $(if $(CHECK),--check)
 
