@@ -35,6 +35,8 @@
     X(CLOSED, "the connection is closed")                                                          \
     X(PROTOCOL, "the peer broke the protocol")                                                     \
     X(AGAIN, "not available yet, try again")                                                       \
+    X(DEADLOCK, "chosen to end a deadlock, try again")                                             \
+    X(CONFLICT, "changed by somebody else, try again")                                             \
     X(SHUTDOWN, "shutting down")
 
 enum status {

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The wait-for graph: a transaction that waits points to all who stand in its way, holders of locks
+ * and those who came before it. It is not kept, but read from the requests.
+ *
+ * A circle comes into being only when a transaction begins to wait: locks that are granted later
+ * are granted to transactions that then run. So it is enough to look then, for a circle through
+ * that transaction, breadth first (the shortest circle, no recursion).
+ *
+ * A circle may be due to the order of arrival alone: A has what B waits for, and now A comes again,
+ * behind B. It dissolves if A goes first. Only a circle of held locks costs a victim: the member
+ * that changed the fewest records; among equals that with the fewest locks; among equals the one
+ * that began last. Who does not want to wait makes no victim: it gives up by itself.
+ */
+#include "base/assert.h"
+#include "base/log.h"
+#include "storage/mvcc/mvcc_internal.h"
+
+struct search {
+    struct mvcc_transaction *goal;    /* where the circle begins and ends */
+    struct mvcc_transaction *current; /* whose obstacles are looked at */
+    struct mvcc_transaction *tail;    /* the last one found */
+    bool found;                       /* `current` waits for the goal... */
+    bool queue;                       /* ... only because it comes later */
+};
+
+static bool follow(struct mvcc_request *other, void *context) {
+    struct search *search = context;
+    struct mvcc_transaction *owner = other->owner;
+    enum mvcc_obstacle obstacle = mvcc_request_obstacle(search->current->waiting, other);
+    if (obstacle == MVCC_OBSTACLE_NONE)
+        return true;
+    if (owner == search->goal) {
+        search->found = true;
+        search->queue = obstacle == MVCC_OBSTACLE_QUEUE;
+        return false;
+    }
+    if (owner->waiting == NULL || owner->search == owner->mvcc->search)
+        return true;
+    owner->search = owner->mvcc->search;
+    owner->search_from = search->current;
+    owner->search_queue = obstacle == MVCC_OBSTACLE_QUEUE;
+    owner->search_next = NULL;
+    search->tail->search_next = owner;
+    search->tail = owner;
+    return true;
+}
+
+/* Afterwards the circle is search->current, its search_from and so on up to the goal. */
+static bool find_circle(struct search *search) {
+    struct mvcc *mvcc = search->goal->mvcc;
+    mvcc->search++;
+    search->goal->search_next = NULL;
+    search->tail = search->goal;
+    for (search->current = search->goal; search->current != NULL;
+         search->current = search->current->search_next) {
+        const struct mvcc_request *waiting = search->current->waiting;
+        mvcc_request_overlapping(mvcc, &waiting->first, &waiting->last, follow, search);
+        if (search->found)
+            return true;
+    }
+    return false;
+}
+
+/* Lets somebody of the circle pass the queue; false if nobody waits for a queue only. */
+static bool pass_queue(const struct search *search) {
+    struct mvcc_transaction *waiter = search->queue ? search->current : NULL;
+    for (struct mvcc_transaction *t = search->current; waiter == NULL && t != search->goal;
+         t = t->search_from) {
+        if (t->search_queue)
+            waiter = t->search_from;
+    }
+    if (waiter == NULL)
+        return false;
+    waiter->waiting->overtakes = true;
+    mvcc_request_try(waiter->waiting);
+    return true;
+}
+
+static bool is_cheaper(const struct mvcc_transaction *a, const struct mvcc_transaction *b) {
+    if (a->record_count != b->record_count)
+        return a->record_count < b->record_count;
+    if (a->request_count != b->request_count)
+        return a->request_count < b->request_count;
+    return a->id > b->id;
+}
+
+static void doom_one(const struct search *search) {
+    struct mvcc_transaction *victim = search->goal;
+    unsigned members = 1;
+    for (struct mvcc_transaction *t = search->current; t != search->goal; t = t->search_from) {
+        members++;
+        if (is_cheaper(t, victim))
+            victim = t;
+    }
+    log_debug("mvcc",
+              "deadlock of %u transactions: number %llu (%llu records changed, %llu locks) is to "
+              "start over",
+              members, (unsigned long long)victim->id, (unsigned long long)victim->record_count,
+              (unsigned long long)victim->request_count);
+    victim->doomed = true;
+    victim->mvcc->info.deadlocks++;
+    mvcc_request_cancel(victim->waiting);
+}
+
+void mvcc_deadlock_resolve(struct mvcc_transaction *transaction) {
+    while (transaction->waiting != NULL) {
+        struct search search = {.goal = transaction};
+        if (!find_circle(&search))
+            return;
+        if (pass_queue(&search))
+            continue;
+        if (transaction->timeout_ns == 0)
+            return;
+        doom_one(&search);
+    }
+}

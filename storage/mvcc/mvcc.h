@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Transactions over records.
+ *
+ * A record is a key and a value. Below lies a store that holds the newest committed record of each
+ * key and changes many of them in one atomic step; here lies what transactions need beyond that:
+ * uncommitted changes, older committed versions for as long as some transaction still looks at
+ * them, and locks. None of it is on disk: after a crash the store alone says what was committed.
+ *
+ *     struct mvcc_transaction *t;
+ *     status = mvcc_begin(mvcc, &(struct mvcc_options){MVCC_SERIALIZABLE, OS_FOREVER}, &t);
+ *     if (status == STATUS_OK)
+ *         status = mvcc_insert(t, &key, value, length);
+ *     ...
+ *     if (status == STATUS_OK)
+ *         status = mvcc_commit(t);
+ *     if (status != STATUS_OK)
+ *         mvcc_abort(t);
+ *     if (status == STATUS_DEADLOCK || status == STATUS_CONFLICT)
+ *         start over
+ *
+ * A transaction is used by one thread at a time; different ones by any threads at once. Calls may
+ * sleep. A call that fails has changed no record; the transaction goes on, and may commit what it
+ * did before, except after DEADLOCK, where everything that it did is undone and only mvcc_abort()
+ * is left. Locks, also those of failed calls, are held until commit or abort.
+ *
+ * What other transactions can do to one of each level (docs/DESIGN.md says how and why):
+ *
+ *     level           dirty read   lost update   non-repeatable   read skew   phantom   write skew
+ *     READ_COMMITTED  no           yes           yes              yes         yes       yes
+ *     SNAPSHOT        no           no            no               no          no        yes
+ *     SERIALIZABLE    no           no            no               no          no        no
+ *
+ * What holds for a transaction depends on its own level alone, but for write skew, which needs two:
+ * a serializable transaction is also safe from writers of the other levels.
+ */
+#ifndef STORAGE_MVCC_MVCC_H
+#define STORAGE_MVCC_MVCC_H
+
+#include "base/os.h"
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- keys ---- */
+
+#define MVCC_KEY_SIZE 24u
+
+/* Ordered as memcmp() orders bytes; of two keys that begin alike the shorter one comes first. Put
+ * numbers in big-endian order. Any length, also 0, up to MVCC_KEY_SIZE. */
+struct mvcc_key {
+    uint8_t length;
+    uint8_t bytes[MVCC_KEY_SIZE];
+};
+
+/* Below, equal to, above zero as a comes before, is, comes after b. Any context. */
+int mvcc_key_compare(const struct mvcc_key *a, const struct mvcc_key *b);
+
+/* Turns the key into the next one possible. False, and the key unchanged, if it is the last. Any
+ * context. */
+bool mvcc_key_advance(struct mvcc_key *key);
+
+#define MVCC_KEY_TEXT_SIZE (2 * MVCC_KEY_SIZE + 3)
+
+/* The key as hexadecimal digits, "''" for the empty one; `out` is returned. Any context. */
+const char *mvcc_key_text(const struct mvcc_key *key, char out[static MVCC_KEY_TEXT_SIZE]);
+
+/* ---- the store below ---- */
+
+enum mvcc_change_kind {
+    MVCC_INSERT,  /* the store has no record of this key */
+    MVCC_REPLACE, /* it has one */
+    MVCC_DELETE   /* it has one */
+};
+
+struct mvcc_change {
+    enum mvcc_change_kind kind;
+    struct mvcc_key key;
+    const void *value; /* NULL for MVCC_DELETE */
+    size_t length;     /* bytes; 0 for MVCC_DELETE */
+};
+
+/* Called by any number of threads at once, none of mvcc's locks held; may sleep. Nobody but
+ * mvcc changes records of the store. */
+struct mvcc_store {
+    /* Copies the record's value (value_max bytes of room). NOT_FOUND; another status becomes that
+     * of the caller's call. */
+    enum status (*read)(void *context, const struct mvcc_key *key, void *value, size_t *length);
+    /* Finds the first record whose key is at least `from`; as read. */
+    enum status (*next)(void *context, const struct mvcc_key *from, struct mvcc_key *found,
+                        void *value, size_t *length);
+    /* Makes all changes or none: for every read and next a single moment. They are in ascending
+     * order, each key once, at least one. After an error nothing has changed. */
+    enum status (*apply)(void *context, const struct mvcc_change *changes, size_t count);
+    void *context;
+    size_t value_max; /* bytes that a value may have */
+};
+
+/* ---- the transaction manager ---- */
+
+struct mvcc;
+
+/* The store is copied. NO_MEMORY. */
+enum status mvcc_create(const struct mvcc_store *store, struct mvcc **mvcc);
+/* No transaction is running. NULL is allowed. */
+void mvcc_destroy(struct mvcc *mvcc);
+
+struct mvcc_info {
+    uint64_t transactions; /* running */
+    uint64_t locks;        /* held and waited for */
+    uint64_t waiting;      /* transactions that wait for a lock */
+    uint64_t records;      /* with changes or older versions in memory */
+    uint64_t versions;     /* in memory: uncommitted, current and older ones */
+    uint64_t commits;      /* ... of these since mvcc_create() */
+    uint64_t aborts;
+    uint64_t deadlocks; /* victims */
+    uint64_t conflicts;
+};
+void mvcc_info(struct mvcc *mvcc, struct mvcc_info *info);
+
+/* ---- transactions ---- */
+
+enum mvcc_isolation {
+    MVCC_READ_COMMITTED, /* each call sees what was committed when it began */
+    MVCC_SNAPSHOT,       /* each call sees what was committed when the transaction began */
+    MVCC_SERIALIZABLE    /* as if alone: what it reads, and found missing, stays so to its end */
+};
+
+struct mvcc_options {
+    enum mvcc_isolation isolation;
+    uint64_t timeout_ns; /* for each wait for a lock: OS_FOREVER, or 0 to never wait */
+};
+
+struct mvcc_transaction;
+
+/* INVALID, NO_MEMORY. */
+enum status mvcc_begin(struct mvcc *mvcc, const struct mvcc_options *options,
+                       struct mvcc_transaction **transaction);
+
+/*
+ * Applies all changes at once and, if that is OK, releases the transaction. Any error, also one of
+ * the store's apply, leaves it as it was before the call: try again, or abort. Without changes it
+ * does not fail, unless with DEADLOCK. NO_MEMORY, DEADLOCK (see above).
+ */
+enum status mvcc_commit(struct mvcc_transaction *transaction);
+
+/* Undoes everything and releases the transaction. Does not fail. */
+void mvcc_abort(struct mvcc_transaction *transaction);
+
+/*
+ * All calls below may also give
+ *     INVALID    a key or value that is too long, a range whose end lies before its start
+ *     NO_MEMORY
+ *     TIMEOUT    the lock was not to be had in time
+ *     DEADLOCK   chosen to end a deadlock, now or in an earlier call: abort, start over
+ *     CONFLICT   a SNAPSHOT transaction wants to change what another changed since it began: it
+ *                must start over to do that
+ * and what the store's read and next give.
+ */
+
+/* ---- reading: sees the transaction's own changes ---- */
+
+/* Copies as many bytes as there is room for (`size`; value may then be NULL); *length is the
+ * value's. NOT_FOUND. Sleeps for locks only in SERIALIZABLE. */
+enum status mvcc_read(struct mvcc_transaction *transaction, const struct mvcc_key *key, void *value,
+                      size_t size, size_t *length);
+
+/* As mvcc_read, but locks the record (or its absence) as for a change. To read first and change
+ * later without losing an update (READ_COMMITTED), or without two readers that wait for each other
+ * to let go (SERIALIZABLE). CONFLICT. */
+enum status mvcc_read_for_update(struct mvcc_transaction *transaction, const struct mvcc_key *key,
+                                 void *value, size_t size, size_t *length);
+
+/* Finds the first record with from <= key <= last; else as mvcc_read. To go on, continue from
+ * mvcc_key_advance(found). */
+enum status mvcc_next(struct mvcc_transaction *transaction, const struct mvcc_key *from,
+                      const struct mvcc_key *last, struct mvcc_key *found, void *value, size_t size,
+                      size_t *length);
+
+/* ---- changing: sleeps while another transaction that changed the record is running ---- */
+
+/* Makes or replaces. */
+enum status mvcc_write(struct mvcc_transaction *transaction, const struct mvcc_key *key,
+                       const void *value, size_t length);
+/* EXISTS. */
+enum status mvcc_insert(struct mvcc_transaction *transaction, const struct mvcc_key *key,
+                        const void *value, size_t length);
+/* NOT_FOUND. */
+enum status mvcc_replace(struct mvcc_transaction *transaction, const struct mvcc_key *key,
+                         const void *value, size_t length);
+/* NOT_FOUND. */
+enum status mvcc_delete(struct mvcc_transaction *transaction, const struct mvcc_key *key);
+
+/* ---- savepoints ---- */
+
+/* Remembers this moment of the transaction. Savepoints nest. NO_MEMORY, DEADLOCK. */
+enum status mvcc_savepoint(struct mvcc_transaction *transaction, uint64_t *savepoint);
+/* Undoes all changes since. The savepoint stays, later ones are gone. Locks stay, since what was
+ * read under them was seen. INVALID (no such savepoint), DEADLOCK. */
+enum status mvcc_rollback_to(struct mvcc_transaction *transaction, uint64_t savepoint);
+/* Forgets it and all later ones; changes stay. INVALID, DEADLOCK. */
+enum status mvcc_release(struct mvcc_transaction *transaction, uint64_t savepoint);
+
+/* ---- explicit locks ---- */
+
+/*
+ * Reading and changing lock by themselves. A caller who knows that it will touch much of a range
+ * may lock it once. An intention says that parts of the range will be locked: it is in the way only
+ * of those who want to lock all of the range (a lock in this mode on the same or a wider range).
+ */
+enum mvcc_lock_mode {
+    MVCC_LOCK_INTENTION_SHARED,
+    MVCC_LOCK_INTENTION_EXCLUSIVE,
+    MVCC_LOCK_SHARED,
+    MVCC_LOCK_SHARED_INTENTION_EXCLUSIVE, /* reads all of it, will change parts */
+    MVCC_LOCK_EXCLUSIVE
+};
+
+/* Locks all keys from first to last, both included and present or not, until the end of the
+ * transaction. */
+enum status mvcc_lock(struct mvcc_transaction *transaction, const struct mvcc_key *first,
+                      const struct mvcc_key *last, enum mvcc_lock_mode mode);
+
+/* ---- text for people ---- */
+
+/* Gets lines without newline. Must not call mvcc. */
+typedef void mvcc_line(void *context, const char *line);
+
+/* A line for the whole, then all transactions with their locks and changes, then all records with
+ * their versions. `line` NULL: into the log. */
+void mvcc_print(struct mvcc *mvcc, mvcc_line *line, void *context);
+/* One transaction, as above. */
+void mvcc_transaction_print(struct mvcc_transaction *transaction, mvcc_line *line, void *context);
+
+#endif
