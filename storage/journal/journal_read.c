@@ -89,11 +89,10 @@ static void advance(const struct reader *reader, struct journal_position *positi
 static enum status read_next(const struct reader *reader, const struct journal_position *position,
                              bool *is) {
     enum status status = read_entry(reader, position->block, is);
-    if (status == STATUS_IO) { /* unreadable is as good as not there: the rules below decide */
-        *is = false;
-        return STATUS_OK;
-    }
-    *is = *is && le64_get(reader->page->sequence) == position->sequence &&
+    if (status == STATUS_IO) /* nobody knows whether it was acknowledged: never the log's end */
+        log_error("journal", "block %llu of the journal cannot be read; run fsck.lfsx",
+                  (unsigned long long)(reader->area->start + position->block));
+    *is = status == STATUS_OK && *is && le64_get(reader->page->sequence) == position->sequence &&
           le64_get(reader->page->previous) == position->previous;
     return status;
 }

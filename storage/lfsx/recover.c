@@ -69,14 +69,14 @@ static enum status is_intact(void *context, uint32_t type, const void *payload, 
     void *page = os_page_alloc(LFSX_BLOCK_SIZE);
     if (page == NULL)
         return STATUS_NO_MEMORY;
-    for (uint64_t i = 0; *is && i < record.map.count; i++) {
-        enum status status = blockdev_read(pool->device, record.map.blocks[i] * LFSX_BLOCK_SIZE,
-                                           page, LFSX_BLOCK_SIZE);
-        *is = status == STATUS_OK &&
-              checksum_xxh64(page, LFSX_BLOCK_SIZE, 0) == record.map.checksums[i];
+    enum status status = STATUS_OK;
+    for (uint64_t i = 0; *is && status == STATUS_OK && i < record.map.count; i++) {
+        status = blockdev_read(pool->device, record.map.blocks[i] * LFSX_BLOCK_SIZE, page,
+                               LFSX_BLOCK_SIZE);
+        *is = checksum_xxh64(page, LFSX_BLOCK_SIZE, 0) == record.map.checksums[i];
     }
     os_page_free(page, LFSX_BLOCK_SIZE);
-    return STATUS_OK;
+    return status; /* a block that cannot be read may have been acknowledged */
 }
 
 static enum status makes_no_sense(struct lfsx_pool *pool, const char *why) {

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lfsx-sim: simulated power cuts and failures of LFSX, by seed.
+ *
+ *   lfsx-sim [--mode MODE] [--seeds A-B] [--jobs N] [--cuts N] [--ops N] [--progress]
+ *
+ * Modes: random (default), exhaustive, memory, device, silent. Each job is a process of its own.
+ */
+#include "tests/sim/sim_test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+struct options {
+    const char *mode;
+    uint64_t first, last;
+    unsigned jobs, ops;
+    uint64_t cuts;
+    bool progress;
+};
+
+/* Shared by all jobs. */
+struct shared {
+    struct counters counters;
+    uint64_t next_seed, seeds;
+};
+
+static void run_seed(const struct options *options, uint64_t seed) {
+    report_replay("repeat: lfsx-sim --mode %s --seeds %llu --cuts %llu --ops %u", options->mode,
+                  (unsigned long long)seed, (unsigned long long)options->cuts, options->ops);
+    if (strcmp(options->mode, "random") == 0)
+        crash_random(seed, options->cuts);
+    else if (strcmp(options->mode, "exhaustive") == 0)
+        crash_exhaustive(seed, options->ops);
+    else if (strcmp(options->mode, "memory") == 0)
+        failures_memory(seed);
+    else if (strcmp(options->mode, "device") == 0)
+        failures_device(seed);
+    else
+        failures_silent(seed);
+}
+
+static void add_counters(struct counters *to) {
+    uint64_t *sum = (uint64_t *)to;
+    const uint64_t *own = (const uint64_t *)&counters;
+    for (size_t i = 0; i < sizeof counters / sizeof *own; i++)
+        __atomic_fetch_add(&sum[i], own[i], __ATOMIC_RELAXED);
+    memset(&counters, 0, sizeof counters);
+}
+
+static void work(const struct options *options, struct shared *shared) {
+    for (;;) {
+        uint64_t seed = __atomic_fetch_add(&shared->next_seed, 1, __ATOMIC_RELAXED);
+        if (seed > options->last)
+            return;
+        run_seed(options, seed);
+        add_counters(&shared->counters);
+        __atomic_fetch_add(&shared->seeds, 1, __ATOMIC_RELAXED);
+    }
+}
+
+static double seconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void print_state(const struct options *options, const struct shared *shared,
+                        double seconds) {
+    const struct counters *c = &shared->counters;
+    printf("%s: %llu seeds, %llu runs, %llu operations, %llu power cuts verified (%llu during "
+           "recovery), %llu checks, %llu failures; %.1f s, %.0f cuts/s\n",
+           options->mode, (unsigned long long)shared->seeds, (unsigned long long)c->runs,
+           (unsigned long long)c->ops, (unsigned long long)c->cuts,
+           (unsigned long long)c->second_cuts, (unsigned long long)c->checks,
+           (unsigned long long)c->failures, seconds, (double)c->cuts / seconds);
+    fflush(stdout);
+}
+
+static bool parse(int argc, char **argv, struct options *options) {
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--progress") == 0) {
+            options->progress = true;
+            continue;
+        }
+        if (i + 1 == argc)
+            return false;
+        const char *name = argv[i++];
+        const char *value = argv[i];
+        if (strcmp(name, "--mode") == 0) {
+            options->mode = value;
+        } else if (strcmp(name, "--seeds") == 0) {
+            char *end;
+            options->first = options->last = strtoull(value, &end, 0);
+            if (*end == '-')
+                options->last = strtoull(end + 1, NULL, 0);
+        } else if (strcmp(name, "--jobs") == 0) {
+            options->jobs = (unsigned)strtoul(value, NULL, 0);
+        } else if (strcmp(name, "--cuts") == 0) {
+            options->cuts = strtoull(value, NULL, 0);
+        } else if (strcmp(name, "--ops") == 0) {
+            options->ops = (unsigned)strtoul(value, NULL, 0);
+        } else {
+            return false;
+        }
+    }
+    return options->jobs > 0 && options->cuts > 0 && options->ops > 0;
+}
+
+static bool wait_for_jobs(const struct options *options, const struct shared *shared,
+                          double started) {
+    bool good = true;
+    unsigned left = options->jobs;
+    double said = started;
+    while (left > 0) {
+        int state;
+        pid_t job = waitpid(-1, &state, WNOHANG);
+        if (job > 0) {
+            left--;
+            good = good && WIFEXITED(state) && WEXITSTATUS(state) == 0;
+            continue;
+        }
+        usleep(20000);
+        if (options->progress && seconds_now() - said >= 5) {
+            said = seconds_now();
+            print_state(options, shared, said - started);
+        }
+    }
+    return good;
+}
+
+int main(int argc, char **argv) {
+    struct options options = {
+        .mode = "random", .first = 1, .last = 10, .jobs = 1, .ops = 1, .cuts = 200};
+    if (!parse(argc, argv, &options)) {
+        fprintf(stderr,
+                "usage: %s [--mode random|exhaustive|memory|device|silent] [--seeds A-B] "
+                "[--jobs N] [--cuts N] [--ops N] [--progress]\n",
+                argv[0]);
+        return 2;
+    }
+    struct shared *shared =
+        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED)
+        return 2;
+    shared->next_seed = options.first;
+    double started = seconds_now();
+    for (unsigned i = 0; i < options.jobs; i++) {
+        pid_t job = fork();
+        if (job < 0)
+            return 2;
+        if (job == 0) {
+            work(&options, shared);
+            _Exit(0);
+        }
+    }
+    bool good = wait_for_jobs(&options, shared, started);
+    print_state(&options, shared, seconds_now() - started);
+    printf(good ? "no violation\n" : "FAILED: see above\n");
+    return good ? 0 : 1;
+}
