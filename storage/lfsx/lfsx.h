@@ -231,4 +231,44 @@ struct lfsx_check_summary {
 enum status lfsx_check(struct blockdev *device, const struct lfsx_check_options *options,
                        struct lfsx_check_summary *summary);
 
+/* ---- repair ---- */
+
+enum lfsx_repair_level {
+    LFSX_REPAIR_PREEN, /* what is safe: copies from their twins, maps from whole trees */
+    LFSX_REPAIR_ALL    /* also what gives up what cannot be read */
+};
+
+/* Bytes of a volume that a repair could not bring back. */
+struct lfsx_loss {
+    const char *volume; /* its name after the repair */
+    uint64_t offset;
+    uint64_t length; /* bytes */
+    bool doubtful;   /* they may be an older version; else they read as zeros now */
+};
+
+struct lfsx_repair_options {
+    enum lfsx_repair_level level;
+    bool data;             /* check the data blocks, too */
+    uint64_t memory_bytes; /* not to be exceeded by what grows with the pool; 0: no limit */
+    void (*finding)(void *context, const struct lfsx_finding *finding);
+    void (*action)(void *context, const char *text);           /* what was done */
+    void (*loss)(void *context, const struct lfsx_loss *loss); /* once for each range */
+    void (*progress)(void *context, uint64_t done_blocks, uint64_t total_blocks); /* may be NULL */
+    void *context;
+};
+
+struct lfsx_repair_summary {
+    struct lfsx_check_summary check; /* of the state before */
+    uint64_t actions;
+    uint64_t losses;
+    uint64_t remaining; /* findings of the check after the repair */
+};
+
+/* Checks and, if there are findings, repairs the pool on the device, which is not open. Whatever
+ * happens on the way, the device holds the old state or the new one. OK also when findings remain;
+ * else as lfsx_check(), READ_ONLY, NO_SPACE (no room for the new nodes), NO_MEMORY (also: more than
+ * memory_bytes would be needed, said in the log). */
+enum status lfsx_repair(struct blockdev *device, const struct lfsx_repair_options *options,
+                        struct lfsx_repair_summary *summary);
+
 #endif
