@@ -13,7 +13,8 @@ serve demo=128M
 
 seed=$RANDOM
 echo "seed $seed"
-fio --name=verify --verify_state_save=0 --ioengine=nbd --uri="$(uri demo)" --rw=randwrite --bsrange=512-128k \
+fio --name=verify --ioengine=nbd --uri="$(uri demo)" --rw=randwrite --bsrange=512-128k \
+    --verify_state_save=0 \
     --blockalign=512 --size=32m --numjobs=4 --offset_increment=32m --iodepth=32 --randseed="$seed" \
     --verify=crc32c --verify_backlog=256 --fsync=100 --serialize_overlap=1 --group_reporting \
     --output="$TEST_DIR/fio.txt" || { cat "$TEST_DIR/fio.txt"; exit 1; }
