@@ -3,7 +3,7 @@
  * A world's memory. Two areas, one for objects and one for pages, are handed out from their start;
  * what is freed waits on a list for its size. Dropping a world resets two offsets and the lists, so
  * that a power cut costs nothing. Under AddressSanitizer each piece is an allocation of its own
- * instead, on a list of all, so that overruns and uses after free are seen.
+ * instead, on one of two lists, so that overruns and uses after free are seen.
  *
  * Invariants:
  * 1. live counts what was allocated and not freed in this world.
@@ -60,51 +60,41 @@ struct header {
 };
 _Static_assert(sizeof(struct header) == 16, "keeps objects aligned");
 
-static struct list_node pieces = {&pieces, &pieces};
-
-static void *take(size_t alignment, size_t bytes) {
-    char *memory = aligned_alloc(alignment, alignment + math_round_up(bytes, alignment));
-    ASSERT(memory != NULL);
-    struct header *header = (struct header *)(memory + alignment) - 1;
-    list_push_back(&pieces, &header->link);
-    return memory + alignment;
-}
-
-static void give_back(size_t alignment, void *memory) {
-    list_remove(&((struct header *)memory - 1)->link);
-    free((char *)memory - alignment);
-}
+static struct list_node objects = {&objects, &objects};
+static struct list_node pages = {&pages, &pages};
 
 static void *take_object(size_t bytes) {
-    /* malloc, so that the piece's end is where the redzone begins */
     struct header *header = malloc(sizeof *header + bytes);
     ASSERT(header != NULL);
-    list_push_back(&pieces, &header->link);
+    list_push_back(&objects, &header->link);
     return header + 1;
 }
 
 static void give_object(void *memory) {
-    give_back(sizeof(struct header), memory);
+    struct header *header = (struct header *)memory - 1;
+    list_remove(&header->link);
+    free(header);
 }
 
-/* Pages of an abandoned world are told from objects by their alignment in the header's list only,
- * so they are remembered here. */
 static void *take_pages(size_t bytes) {
-    return take(OS_PAGE_SIZE, bytes);
+    char *memory = aligned_alloc(OS_PAGE_SIZE, OS_PAGE_SIZE + bytes);
+    ASSERT(memory != NULL);
+    struct header *header = (struct header *)(memory + OS_PAGE_SIZE) - 1;
+    list_push_back(&pages, &header->link);
+    return header + 1;
 }
 
 static void give_pages(void *memory, size_t bytes) {
     (void)bytes;
-    give_back(OS_PAGE_SIZE, memory);
+    list_remove(&((struct header *)memory - 1)->link);
+    free((char *)memory - OS_PAGE_SIZE);
 }
 
 static void drop_all(void) {
-    struct list_node *link;
-    while ((link = list_pop_front(&pieces)) != NULL) {
-        char *memory = (char *)(LIST_CONTAINER(link, struct header, link) + 1);
-        bool is_page = (uintptr_t)memory % OS_PAGE_SIZE == 0;
-        free(memory - (is_page ? OS_PAGE_SIZE : sizeof(struct header)));
-    }
+    while (!list_is_empty(&objects))
+        give_object(LIST_CONTAINER(objects.next, struct header, link) + 1);
+    while (!list_is_empty(&pages))
+        give_pages(LIST_CONTAINER(pages.next, struct header, link) + 1, 0);
 }
 
 #else

@@ -265,6 +265,7 @@ static enum status create_step(void *context, struct btree_cursor *cursor) {
     struct key key = catalog_dataset_key(v->id);
     btree_insert(&pool->catalog, &key, record.bytes, length);
     insert_entry(v, &slot);
+    v->created_in = pool->generation;
     list_push_back(&pool->datasets, &v->link);
     pool_update_end(pool);
     return STATUS_OK;

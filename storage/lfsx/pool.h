@@ -39,6 +39,7 @@ struct lfsx_volume {
     struct btree tree;
     uint64_t data_blocks;
     uint32_t open_count;
+    uint64_t created_in; /* generation; 0: it was there when the pool was opened */
     bool deleting;
     bool reaped; /* somebody is freeing what it holds */
 };

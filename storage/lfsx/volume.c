@@ -20,15 +20,39 @@
 
 #define PUNCH_EXTENTS 256u /* per update, so that nobody waits long for the lock */
 
+static void change_open_count(struct lfsx_volume *v, int change) {
+    os_rwlock_lock_exclusive(&v->pool->lock);
+    v->open_count += (uint32_t)change;
+    os_rwlock_unlock_exclusive(&v->pool->lock);
+}
+
+/* No journal record may name a volume that a power cut would undo, so nobody gets a handle before
+ * its creation is durable. */
+static enum status settle_creation(struct lfsx_volume *v) {
+    struct lfsx_pool *pool = v->pool;
+    os_mutex_lock(&pool->commit_lock);
+    bool durable = pool->durable_generation >= v->created_in;
+    os_mutex_unlock(&pool->commit_lock);
+    return durable ? STATUS_OK : pool_checkpoint(pool);
+}
+
 enum status lfsx_volume_open(struct lfsx_pool *pool, const char *name,
                              struct lfsx_volume **volume) {
+    *volume = NULL;
     os_rwlock_lock_exclusive(&pool->lock);
     struct lfsx_volume *v = catalog_find(pool, name);
     if (v != NULL)
         v->open_count++;
     os_rwlock_unlock_exclusive(&pool->lock);
+    if (v == NULL)
+        return STATUS_NOT_FOUND;
+    enum status status = settle_creation(v);
+    if (status != STATUS_OK) {
+        change_open_count(v, -1);
+        return status;
+    }
     *volume = v;
-    return v == NULL ? STATUS_NOT_FOUND : STATUS_OK;
+    return STATUS_OK;
 }
 
 void lfsx_volume_close(struct lfsx_volume *v) {

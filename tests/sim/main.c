@@ -144,6 +144,7 @@ int main(int argc, char **argv) {
                 argv[0]);
         return 2;
     }
+    report_start();
     struct shared *shared =
         mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED)

@@ -55,6 +55,8 @@ struct counters {
     uint64_t runs, cuts, second_cuts, checks, ops, failures;
 };
 extern struct counters counters;
+/* Before anything else: keeps the last lines of the log for violations. */
+void report_start(void);
 /* How to repeat what is under way; also what a failed assertion prints. */
 void report_replay(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Prints what is wrong and how to repeat it, and ends the process. */

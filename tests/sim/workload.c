@@ -132,8 +132,9 @@ static struct lfsx_volume *open_volume(struct client *client, const struct range
     enum status status = lfsx_volume_open(run->pool, name, &volume);
     if (status == STATUS_NOT_FOUND && creating)
         return NULL;
+    expect(run, status, creating, "opening a volume");
     if (status != STATUS_OK)
-        report_violation("volume %s does not open: %s", name, status_name(status));
+        return NULL;
     struct lfsx_volume_info info;
     lfsx_volume_info(volume, &info);
     if (info.size != run->model.instances[range->instance].size)
