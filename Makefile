@@ -87,6 +87,19 @@ $(UNIT_TESTS): $(BUILD)/asan/tests/%: $(BUILD)/asan/tests/%.o $(ASAN_LIBRARY)
 .PHONY: unit
 unit: $(UNIT_TESTS) ## build the unit tests
 
+# ---- the simulator: the storage core on the home of host/sim, by tests/sim ----
+
+SIM_SOURCES := $(call sources,base storage/journal storage/mvcc storage/lfsx host/sim tests/sim)
+SIM_PROGRAMS := $(BUILD)/host/lfsx-sim $(BUILD)/asan/lfsx-sim
+
+$(BUILD)/host/lfsx-sim: $(SIM_SOURCES:%.c=$(BUILD)/host/%.o)
+	@echo "  LINK    $@"
+	@$(CC) $(HOST_CFLAGS) $^ -o $@
+
+$(BUILD)/asan/lfsx-sim: $(SIM_SOURCES:%.c=$(BUILD)/asan/%.o)
+	@echo "  LINK    $@"
+	@$(CC) $(ASAN_CFLAGS) $^ -o $@
+
 # Kernel code that needs no processor of its own runs in unit tests too: tests/home gives it what
 # kernel/ would, and its headers stand in for those of the same name.
 HOMELESS_SOURCES := $(call sources,kernel/block drivers/nvme tests/home)
@@ -275,8 +288,18 @@ run: setup-run ## boot Holdfast in QEMU with a pool in build/run; variables: REA
 
 .PHONY: test
 test: setup ## build and run every test; ONLY=PATTERN picks some
-	@$(AGAIN) all unit asan-tools fuzz-programs
+	@$(AGAIN) all unit asan-tools fuzz-programs $(SIM_PROGRAMS)
 	@exec tests/run.py --build '$(BUILD)' --only '$(ONLY)'
+
+SEEDS := 1-1000
+MODE := random
+CUTS := 200
+
+.PHONY: sim
+sim: setup ## cut the power of simulated pools: SEEDS=A-B, MODE=random|exhaustive|memory|device|silent
+	@$(AGAIN) $(BUILD)/host/lfsx-sim
+	@exec $(BUILD)/host/lfsx-sim --mode '$(MODE)' --seeds '$(SEEDS)' --cuts '$(CUTS)' \
+	    --jobs $(shell nproc 2>/dev/null || echo 1) --progress
 
 SECONDS := 60
 TARGET := $(FUZZ_TARGETS)
