@@ -10,7 +10,7 @@ for program in "$BUILD"/fuzz/fuzz_*; do
     echo "== $target"
     "$program" -runs=0 "tests/fuzz/corpus/$target" > "$TEST_DIR/corpus.log" 2>&1 ||
         { tail -n 60 "$TEST_DIR/corpus.log"; exit 1; }
-    CORPUS=$TEST_DIR tests/fuzz/run "$BUILD" 4 "$target"
+    CORPUS=$TEST_DIR tests/fuzz/run "$BUILD" 3 "$target"
 done
 echo "== bit flips"
 "$BUILD/host/tests/fuzz/bit_flips" 200
