@@ -58,6 +58,8 @@ struct repair_dataset {
     uint64_t file_end;          /* blocks: behind the last extent that was seen */
     uint64_t size;              /* bytes; 0: no inode was found */
     uint64_t ranges;            /* number of its lost ranges */
+    uint64_t settled;           /* blocks: how far rebuilding came; 0 after a leaf that stayed */
+    struct pointer stayed;      /* the last leaf that did */
     bool found;                 /* by the scan: its record was lost */
     struct repair_array losses; /* struct repair_loss */
 };

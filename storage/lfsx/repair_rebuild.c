@@ -22,15 +22,55 @@ static const struct repair_range *find_range(const struct repair *repair, uint64
     return NULL;
 }
 
+/* Reads a leaf that was good a moment ago. */
+static const struct disk_node *read_leaf(struct repair *repair, uint64_t owner,
+                                         const struct pointer *pointer) {
+    struct node_bounds anything = {.is_root = true};
+    if (!repair_node(repair, pointer, owner, &anything))
+        repair->failure = STATUS_IO;
+    return repair->failure == STATUS_OK ? repair->path[0] : NULL;
+}
+
+/* The last extent before a lost range may reach into it. */
+static void settle(struct repair *repair, struct repair_dataset *dataset) {
+    const struct disk_node *leaf = dataset->stayed.block == 0 || dataset->settled != 0
+                                       ? NULL
+                                       : read_leaf(repair, dataset->id, &dataset->stayed);
+    if (leaf == NULL)
+        return;
+    struct item item = node_item(leaf, node_count(leaf) - 1);
+    const struct disk_extent *extent = item.value;
+    if (item.key.type == DISK_TYPE_EXTENT)
+        dataset->settled = item.key.offset + le32_get(extent->block_count);
+}
+
+/* The last extent of a lost range may have reached beyond its keys, up to the next one. */
+static void keep_leaf(struct repair *repair, struct repair_dataset *dataset,
+                      const struct pointer *pointer) {
+    const struct disk_node *leaf =
+        dataset->settled == 0 ? NULL : read_leaf(repair, dataset->id, pointer);
+    if (leaf != NULL && node_key(leaf, 0).offset > dataset->settled) {
+        struct repair_loss *loss = repair_add(repair, &dataset->losses, sizeof *loss);
+        if (loss != NULL)
+            *loss = (struct repair_loss){
+                dataset->settled,
+                MATH_MIN(node_key(leaf, 0).offset, dataset->settled + DISK_EXTENT_MAX), false};
+    }
+    dataset->settled = 0;
+    dataset->stayed = *pointer;
+}
+
 static void rewrite(struct repair *repair, struct repair_dataset *dataset,
                     const struct pointer *pointer, const struct node_bounds *bounds,
                     struct repair_loader *loader) {
     const struct repair_range *lost = find_range(repair, dataset->id, pointer, bounds);
     if (lost != NULL) {
+        settle(repair, dataset);
         repair_salvage(repair, dataset, lost, loader);
         return;
     }
     if (pointer->level == 0) {
+        keep_leaf(repair, dataset, pointer);
         repair_loader_leaf(loader, &bounds->low, pointer);
         return;
     }

@@ -5,7 +5,8 @@
  * Leaves whose keys overlap are of different age and are looked at together, the newest first: what
  * lies between the first and the last key of a newer one is not taken from an older one. Of an old
  * version, a block counts if nothing else names it, the map calls it used, and its content is what
- * the version says: then it was not written since.
+ * the version says. Most probably it was not written since; but its like may have been, elsewhere
+ * in the lost range, so it is reported as doubtful.
  */
 #include "base/checksum.h"
 #include "base/math.h"
@@ -46,8 +47,8 @@ static void add_loss(struct salvage *s, uint64_t first, uint64_t end, bool doubt
         *loss = (struct repair_loss){first, end, doubtful};
 }
 
-/* Whether a block that an old version names still holds what it says. */
-static bool is_proven(struct salvage *s, uint64_t block, uint64_t checksum) {
+/* Whether a block that an old version names may still be in its place. */
+static bool is_likely(struct salvage *s, uint64_t block, uint64_t checksum) {
     struct repair *repair = s->repair;
     if (repair->known[block / DISK_REGION_BLOCKS] && !repair_bit(repair->old_used, block))
         return false;
@@ -76,22 +77,17 @@ static void add_extent(struct salvage *s, const struct item *item, bool proven) 
     const struct disk_extent *extent = item->value;
     const struct node_bounds *bounds = &s->range->bounds;
     uint64_t count = le32_get(extent->block_count);
-    if (!bounds->is_root && bounds->has_high)
+    if (!proven && !bounds->is_root && bounds->has_high)
         count = MATH_MIN(count, bounds->high.offset - item->key.offset);
     uint64_t start = 0;
-    bool doubtful = false;
     for (uint64_t i = 0; i <= count; i++) {
         uint64_t block = le64_get(extent->block) + i;
-        bool good = i < count && !repair_bit(s->repair->claimed, block) &&
-                    (proven || is_proven(s, block, le64_get(extent->checksums[i])));
-        if (good) {
-            doubtful = doubtful || (!proven && !s->repair->known[block / DISK_REGION_BLOCKS]);
+        if (i < count && !repair_bit(s->repair->claimed, block) &&
+            (proven || is_likely(s, block, le64_get(extent->checksums[i]))))
             continue;
-        }
         if (i > start)
-            add_piece(s, item, start, i - start, doubtful);
+            add_piece(s, item, start, i - start, !proven);
         start = i + 1;
-        doubtful = false;
     }
 }
 
@@ -219,7 +215,7 @@ void repair_salvage(struct repair *repair, struct repair_dataset *dataset,
     struct salvage s = {.repair = repair, .dataset = dataset, .range = range, .loader = loader};
     const struct node_bounds *bounds = &range->bounds;
     if (!bounds->is_root && bounds->low.type == DISK_TYPE_EXTENT)
-        s.at = bounds->low.offset;
+        s.at = MATH_MAX(bounds->low.offset, dataset->settled);
     emit_inode(&s);
     const struct repair_candidate *all = repair->candidates.items;
     uint64_t count = repair->candidates.count;
@@ -242,5 +238,6 @@ void repair_salvage(struct repair *repair, struct repair_dataset *dataset,
     }
     uint64_t end = !bounds->is_root && bounds->has_high ? bounds->high.offset : UINT64_MAX;
     add_loss(&s, s.at, end, false);
+    dataset->settled = MATH_MAX(s.at, end);
     os_free(s.pieces.items);
 }
