@@ -179,7 +179,7 @@ static void cut_moment(struct run *run, uint64_t position, const struct sim_cutt
     }
 }
 
-bool crash_exhaustive(uint64_t number, unsigned ops) {
+void crash_exhaustive(uint64_t number, unsigned ops) {
     struct sim_random random = {number};
     uint64_t mark = sim_store_mark();
     struct plan plan = {.disk_blocks = 2048,
@@ -209,5 +209,4 @@ bool crash_exhaustive(uint64_t number, unsigned ops) {
     sim_image_destroy(&image);
     run_destroy(&run);
     sim_store_release(mark);
-    return true;
 }

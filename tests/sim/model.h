@@ -99,7 +99,7 @@ uint32_t model_change(struct model *model, uint64_t now, unsigned instance, uint
                       uint64_t length, const unsigned char *data); /* NULL: zeros */
 uint32_t model_name_change(struct model *model, uint64_t now, unsigned name, int instance);
 void model_acknowledge(struct model *model, uint32_t op, uint64_t now, bool durable);
-/* The operation failed and did nothing; `before` is what the range held. */
+/* The operation failed and did nothing; the caller puts the instance's content back. */
 void model_undo(struct model *model, uint32_t op);
 void model_add_flush(struct model *model, uint64_t started, uint64_t now);
 

@@ -110,9 +110,9 @@ void check_disk(struct sim_disk *disk);
 
 /* One seed: some generations of workload, each from what a cut of the one before left. */
 void crash_random(uint64_t seed, uint64_t cuts_of_a_run);
-/* Every moment of a small workload and every choice among what was on its way. Returns false if
- * there is no workload with this number. */
-bool crash_exhaustive(uint64_t number, unsigned ops);
+/* Every moment of the small workload with this number, and every choice among what was on its way.
+ */
+void crash_exhaustive(uint64_t number, unsigned ops);
 
 /* ---- failures.c ---- */
 

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # test: timeout=300
-# Goal: 100,000 simulated power cuts, small workloads cut at every write with every choice, and every
-# allocation and request of some workloads failing in turn, violate nothing that LFSX promises.
+# Goal: 100,000 simulated power cuts, small workloads cut at every write with every choice, and
+# every allocation and request of some workloads failing in turn, violate nothing that is promised.
 set -e
 sim="$BUILD/host/lfsx-sim"
 "$sim" --mode random --seeds 1-100 --progress
