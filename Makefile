@@ -296,7 +296,7 @@ MODE := random
 CUTS := 200
 
 .PHONY: sim
-sim: setup ## cut the power of simulated pools: SEEDS=A-B, MODE=random|exhaustive|memory|device|silent
+sim: setup ## cut the power of simulated pools: SEEDS=A-B, MODE=... (docs/RELIABILITY.md)
 	@$(AGAIN) $(BUILD)/host/lfsx-sim
 	@exec $(BUILD)/host/lfsx-sim --mode '$(MODE)' --seeds '$(SEEDS)' --cuts '$(CUTS)' \
 	    --jobs $(shell nproc 2>/dev/null || echo 1) --progress
