@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fsck.lfsx: checks an LFSX pool. Reads its arguments, runs lfsx_check(), reports. It never writes
- * to the device.
+ * fsck.lfsx: checks an LFSX pool and repairs it. Reads its arguments, runs lfsx_check() or
+ * lfsx_repair(), reports. Without -p or -y it never writes to the device.
  */
 #include "host/host.h"
 #include "storage/lfsx/lfsx.h"
@@ -16,6 +16,7 @@
 /* fsck(8), EXIT STATUS; several conditions are a sum. */
 enum exit_status {
     EXIT_CLEAN = 0,
+    EXIT_CORRECTED = 1,
     EXIT_UNCORRECTED = 4,
     EXIT_OPERATIONAL = 8,
     EXIT_USAGE = 16,
@@ -24,33 +25,44 @@ enum exit_status {
 
 struct arguments {
     const char *path;
-    bool repair;
+    bool repair, all;
+    uint64_t memory;
     bool json;
     bool metadata_only;
 };
 
 static const char usage[] =
-    "Usage: fsck.lfsx [-n|-p|-y] [--metadata-only] [--json] DEVICE\n"
+    "Usage: fsck.lfsx [-n|-p|-y] [--metadata-only] [--memory MIB] [--json] DEVICE\n"
     "Checks the LFSX pool on DEVICE, a disk or an image file that nothing else uses: every\n"
     "superblock, node, tree and bitmap, and the checksum of every data block.\n"
     "\n"
-    "  -n                   change nothing; this is what happens in any case\n"
-    "  -p, -a               repair what is safe to repair without asking\n"
-    "  -y                   repair everything that can be repaired\n"
-    "                       This version cannot repair anything yet: with -p, -a and -y it says\n"
-    "                       so and exits with 4 when it finds something.\n"
+    "  -n                   change nothing; this is the default\n"
+    "  -p, -a               repair what is safe: labels and superblocks from their copies, the\n"
+    "                       allocation maps from whole trees\n"
+    "  -y                   repair all that can be repaired, give up what cannot be read, and say\n"
+    "                       what is lost, by volume and bytes\n"
+    "      --memory MIB     use no more for what grows with the pool\n"
     "  -f                   accepted for fsck(8); the check is always a full one\n"
     "      --metadata-only  do not read data blocks\n"
     "      --json           print one JSON object\n"
     "  -h, --help           show this help\n"
     "\n"
     "Each finding is printed with its permanent number, its name and where it is.\n"
-    "Exit status: 0 clean, 4 errors left uncorrected, 8 the check could not be done, 16 wrong\n"
+    "Exit status: 0 clean, 1 errors corrected, 4 errors left uncorrected, 8 the check could not be "
+    "done, 16 wrong\n"
     "usage, 32 cancelled.\n";
+
+static bool parse_memory(const char *text, uint64_t *bytes) {
+    char *end;
+    unsigned long long mib = strtoull(text, &end, 10);
+    *bytes = (uint64_t)mib << 20;
+    return *text >= '0' && *text <= '9' && *end == '\0' && mib > 0 && mib < 1ull << 40;
+}
 
 /* True if the arguments make sense; *done if the program has nothing else to do. */
 static bool parse(int argc, char **argv, struct arguments *arguments, bool *done) {
     static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+                                            {"memory", required_argument, NULL, 'M'},
                                             {"metadata-only", no_argument, NULL, 'm'},
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
@@ -69,6 +81,10 @@ static bool parse(int argc, char **argv, struct arguments *arguments, bool *done
         case 'j':
             arguments->json = true;
             break;
+        case 'M':
+            if (!parse_memory(optarg, &arguments->memory))
+                return false;
+            break;
         case 'm':
             arguments->metadata_only = true;
             break;
@@ -84,6 +100,7 @@ static bool parse(int argc, char **argv, struct arguments *arguments, bool *done
         fputs("fsck.lfsx: only one of -n, -p and -y can be given\n", stderr);
         return false;
     }
+    arguments->all = modes['y'];
     arguments->repair = modes['p'] || modes['y'];
     arguments->path = argv[optind];
     return optind == argc - 1;
@@ -112,6 +129,36 @@ static enum status check(const struct arguments *arguments, struct report *repor
     return status;
 }
 
+static enum status repair(const struct arguments *arguments, struct report *report,
+                          struct lfsx_repair_summary *summary) {
+    struct blockdev *device = NULL;
+    enum status status = host_blockdev_open(arguments->path, 0, &device);
+    if (status != STATUS_OK)
+        return status;
+    struct lfsx_repair_options options = {.level =
+                                              arguments->all ? LFSX_REPAIR_ALL : LFSX_REPAIR_PREEN,
+                                          .data = !arguments->metadata_only,
+                                          .memory_bytes = arguments->memory,
+                                          .finding = report_finding,
+                                          .action = report_action,
+                                          .loss = report_loss,
+                                          .progress = report_progress,
+                                          .context = report};
+    status = lfsx_repair(device, &options, summary);
+    blockdev_close(device);
+    return status;
+}
+
+static int exit_status(const struct report *report, enum status status,
+                       const struct lfsx_repair_summary *summary, bool repaired) {
+    int result = status != STATUS_OK ? EXIT_OPERATIONAL : EXIT_CLEAN;
+    if (repaired && summary->actions > 0)
+        result |= EXIT_CORRECTED;
+    if (repaired ? summary->remaining > 0 : report->findings > 0)
+        result |= EXIT_UNCORRECTED;
+    return result;
+}
+
 int main(int argc, char **argv) {
     host_start("fsck.lfsx");
     struct arguments arguments = {0};
@@ -130,11 +177,16 @@ int main(int argc, char **argv) {
     struct report report = {.path = arguments.path,
                             .json = arguments.json,
                             .show_progress = isatty(STDERR_FILENO) && !arguments.json};
-    struct lfsx_check_summary summary = {0};
+    struct lfsx_repair_summary summary = {0};
     report_start(&report);
-    enum status status = check(&arguments, &report, &summary);
-    int exit_status = (report.findings > 0 ? EXIT_UNCORRECTED : EXIT_CLEAN) |
-                      (status != STATUS_OK ? EXIT_OPERATIONAL : EXIT_CLEAN);
-    report_end(&report, status, &summary, arguments.repair, exit_status);
-    return exit_status;
+    enum status status;
+    if (arguments.repair) {
+        status = repair(&arguments, &report, &summary);
+    } else {
+        status = check(&arguments, &report, &summary.check);
+        summary.remaining = summary.check.findings;
+    }
+    int result = exit_status(&report, status, &summary, arguments.repair);
+    report_end(&report, status, &summary, arguments.repair, result);
+    return result;
 }

@@ -55,6 +55,37 @@ void report_finding(void *context, const struct lfsx_finding *finding) {
     report->findings++;
 }
 
+void report_action(void *context, const char *text) {
+    struct report *report = context;
+    clear_bar(report);
+    if (!report->json)
+        printf("repaired: %s\n", text);
+}
+
+static void begin_losses(struct report *report) {
+    if (report->json && !report->losses_begun)
+        fputs("],\n \"losses\": [", stdout);
+    report->losses_begun = true;
+}
+
+void report_loss(void *context, const struct lfsx_loss *loss) {
+    struct report *report = context;
+    clear_bar(report);
+    begin_losses(report);
+    if (report->json) {
+        printf("%s\n  {\"volume\": ", report->losses > 0 ? "," : "");
+        json_print_string(loss->volume);
+        printf(", \"offset\": %" PRIu64 ", \"length\": %" PRIu64 ", \"doubtful\": %s}",
+               loss->offset, loss->length, loss->doubtful ? "true" : "false");
+    } else {
+        printf("lost: volume %s, bytes %" PRIu64 "..%" PRIu64 "%s\n", loss->volume, loss->offset,
+               loss->offset + loss->length - 1,
+               loss->doubtful ? ": they may be an older version"
+                              : ": they read as zeros now, as they also do where nothing was");
+    }
+    report->losses++;
+}
+
 void report_progress(void *context, uint64_t done_blocks, uint64_t total_blocks) {
     struct report *report = context;
     if (!report->show_progress || total_blocks == 0)
@@ -74,11 +105,16 @@ void report_progress(void *context, uint64_t done_blocks, uint64_t total_blocks)
     report->shown_permill = permill;
 }
 
-static void end_json(enum status status, const struct lfsx_check_summary *summary,
+static void end_json(enum status status, const struct lfsx_repair_summary *repaired,
                      bool repair_wanted, int exit_status) {
-    printf("],\n \"checked\": %s, \"status\": \"%s\", \"repaired\": %s,\n",
-           status == STATUS_OK ? "true" : "false", status_name(status),
-           repair_wanted ? "0" : "null");
+    const struct lfsx_check_summary *summary = &repaired->check;
+    printf("],\n \"checked\": %s, \"status\": \"%s\", \"repaired\": ",
+           status == STATUS_OK ? "true" : "false", status_name(status));
+    if (repair_wanted)
+        printf("%" PRIu64 ", \"remaining\": %" PRIu64 ",\n", repaired->actions,
+               repaired->remaining);
+    else
+        printf("null, \"remaining\": %" PRIu64 ",\n", summary->findings);
     printf(" \"summary\": {\"findings\": %" PRIu64 ", \"nodes\": %" PRIu64
            ", \"data_blocks\": %" PRIu64 ", \"datasets\": %" PRIu64 ", \"used_blocks\": %" PRIu64
            ", \"total_blocks\": %" PRIu64 "},\n \"exit_status\": %d}\n",
@@ -86,8 +122,9 @@ static void end_json(enum status status, const struct lfsx_check_summary *summar
            summary->used_blocks, summary->total_blocks, exit_status);
 }
 
-static void end_text(const struct report *report, const struct lfsx_check_summary *summary,
+static void end_text(const struct report *report, const struct lfsx_repair_summary *repaired,
                      bool repair_wanted) {
+    const struct lfsx_check_summary *summary = &repaired->check;
     char used[FORMAT_BYTES_SIZE], total[FORMAT_BYTES_SIZE];
     if (report->findings == 0)
         printf("%s: clean", report->path);
@@ -99,14 +136,16 @@ static void end_text(const struct report *report, const struct lfsx_check_summar
            summary->data_blocks, format_bytes(used, summary->used_blocks * LFSX_BLOCK_SIZE),
            format_bytes(total, summary->total_blocks * LFSX_BLOCK_SIZE));
     if (repair_wanted && report->findings > 0)
-        printf("%s: nothing was repaired: this version of fsck.lfsx finds damage, it cannot repair "
-               "it yet\n",
-               report->path);
+        printf("%s: %s; %" PRIu64 " finding%s left, %" PRIu64 " range%s of data lost\n",
+               report->path, repaired->actions > 0 ? "repaired" : "nothing was repaired",
+               repaired->remaining, repaired->remaining == 1 ? "" : "s", repaired->losses,
+               repaired->losses == 1 ? "" : "s");
 }
 
-void report_end(struct report *report, enum status status, const struct lfsx_check_summary *summary,
-                bool repair_wanted, int exit_status) {
+void report_end(struct report *report, enum status status,
+                const struct lfsx_repair_summary *summary, bool repair_wanted, int exit_status) {
     clear_bar(report);
+    begin_losses(report);
     if (report->json)
         end_json(status, summary, repair_wanted, exit_status);
     else if (status == STATUS_OK)

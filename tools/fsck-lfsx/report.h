@@ -18,18 +18,21 @@ struct report {
     bool bar_is_shown;      /* the cursor stands behind the bar */
     unsigned shown_permill; /* of the bar on the screen */
     uint64_t findings;
+    uint64_t losses;
+    bool losses_begun; /* with JSON: the list of findings is closed, that of losses open */
 };
 
 /* Starts the report: with JSON, opens the object. */
 void report_start(struct report *report);
 
-/* Callbacks of lfsx_check(); the context is the report. */
+/* Callbacks of lfsx_check() and lfsx_repair(); the context is the report. */
 void report_finding(void *context, const struct lfsx_finding *finding);
+void report_action(void *context, const char *text);
+void report_loss(void *context, const struct lfsx_loss *loss);
 void report_progress(void *context, uint64_t done_blocks, uint64_t total_blocks);
 
-/* Ends the report. A status other than OK says why the check could not be done; `repair_wanted`,
- * that the user asked for a repair, which there is none of. */
-void report_end(struct report *report, enum status status, const struct lfsx_check_summary *summary,
-                bool repair_wanted, int exit_status);
+/* Ends the report. A status other than OK says why it could not be done. */
+void report_end(struct report *report, enum status status,
+                const struct lfsx_repair_summary *summary, bool repair_wanted, int exit_status);
 
 #endif
