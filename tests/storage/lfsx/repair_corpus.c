@@ -322,11 +322,46 @@ static void preen(void **state) {
     end(&corpus);
 }
 
+/* A power cut at any write of a repair leaves a pool that can be repaired as well. */
+static void power_cuts(void **state) {
+    (void)state;
+    static struct corpus corpus;
+    start(&corpus, false);
+    struct ramdisk *whole = corpus.disk;
+    for (unsigned i = 0; i < 12 && i < corpus.count; i++) {
+        for (uint64_t cut = 1;; cut++) {
+            memcpy(whole->content, corpus.image, DISK_BYTES);
+            corpus.disk = whole;
+            damage(&corpus, corpus.blocks[i], DAMAGE_GARBLE);
+            struct ramdisk *cutting = ramdisk_from(whole->content, DISK_BYTES);
+            ramdisk_record(cutting);
+            cutting->cut_random = (struct random){random_next(&corpus.random)};
+            cutting->cut_after = cut;
+            corpus.disk = cutting;
+            repair(&corpus, LFSX_REPAIR_ALL);
+            bool was_cut = cutting->left_over != NULL;
+            static bool reported[VOLUMES][VOLUME_BLOCKS];
+            memcpy(reported, corpus.reported, sizeof reported);
+            if (was_cut)
+                memcpy(whole->content, cutting->left_over, DISK_BYTES);
+            ramdisk_destroy(cutting);
+            corpus.disk = whole;
+            if (!was_cut)
+                break;
+            assert_int_equal(repair(&corpus, LFSX_REPAIR_ALL).remaining, 0);
+            for (unsigned j = 0; j < VOLUMES * VOLUME_BLOCKS; j++)
+                ((bool *)corpus.reported)[j] |= ((bool *)reported)[j];
+            verify(&corpus, 0);
+        }
+    }
+    end(&corpus);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_block), cmocka_unit_test(every_block_with_a_journal),
         cmocka_unit_test(pairs),       cmocka_unit_test(newest_superblock),
-        cmocka_unit_test(preen),
+        cmocka_unit_test(preen),       cmocka_unit_test(power_cuts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
