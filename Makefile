@@ -119,7 +119,8 @@ $(HOMELESS_TESTS): $(BUILD)/asan/libhomeless.a
 FUZZ := $(BUILD)/fuzz
 FUZZ_CC := clang
 # clang has no macro that says so, and host/ asks gcc's.
-FUZZ_CFLAGS := $(filter-out $(WARNINGS),$(COMMON)) -w -O1 -D_GNU_SOURCE -pthread -iquote tests/home \
+FUZZ_CFLAGS := $(filter-out $(WARNINGS),$(COMMON)) -w -O1 -D_GNU_SOURCE -pthread \
+               -iquote tests/home \
                -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
                -D__SANITIZE_ADDRESS__=1
 FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -290,6 +291,16 @@ run: setup-run ## boot Holdfast in QEMU with a pool in build/run; variables: REA
 test: setup ## build and run every test; ONLY=PATTERN picks some
 	@$(AGAIN) all unit asan-tools fuzz-programs $(SIM_PROGRAMS)
 	@exec tests/run.py --build '$(BUILD)' --only '$(ONLY)'
+
+SEEDS := 1-1000
+MODE := random
+CUTS := 200
+
+.PHONY: sim
+sim: setup ## cut the power of simulated pools: SEEDS=A-B, MODE=... (docs/RELIABILITY.md)
+	@$(AGAIN) $(BUILD)/host/lfsx-sim
+	@exec $(BUILD)/host/lfsx-sim --mode '$(MODE)' --seeds '$(SEEDS)' --cuts '$(CUTS)' \
+	    --jobs $(shell nproc 2>/dev/null || echo 1) --progress
 
 SECONDS := 60
 TARGET := $(FUZZ_TARGETS)
