@@ -345,7 +345,8 @@ static enum status forget_step(void *context, struct btree_cursor *cursor) {
     status = pool_update_begin(pool, &need);
     if (status != STATUS_OK)
         return status;
-    btree_remove(&v->tree, &inode);
+    if (btree_find(&v->tree, &inode, cursor) == STATUS_OK) /* a repair may have given it up */
+        btree_remove(&v->tree, &inode);
     btree_destroy(&v->tree);
     btree_remove(&pool->catalog, &record);
     list_remove(&v->link);
