@@ -292,6 +292,11 @@ test: setup ## build and run every test; ONLY=PATTERN picks some
 	@$(AGAIN) all unit asan-tools fuzz-programs $(SIM_PROGRAMS)
 	@exec tests/run.py --build '$(BUILD)' --only '$(ONLY)'
 
+.PHONY: bench
+bench: setup ## measure what a client sees over NBD (docs/PERFORMANCE.md)
+	@$(AGAIN) tools kernel
+	@BUILD='$(BUILD)' bench/nbd.py
+
 SEEDS := 1-1000
 MODE := random
 CUTS := 200
