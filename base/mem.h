@@ -6,7 +6,9 @@
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 void *memcpy(void *restrict to, const void *restrict from, size_t length);
 void *memmove(void *to, const void *from, size_t length);
@@ -17,5 +19,14 @@ size_t strnlen(const char *text, size_t limit);
 int strcmp(const char *a, const char *b);
 int strncmp(const char *a, const char *b, size_t limit);
 char *strchr(const char *text, int byte);
+
+/* True if all bytes are zero; so it is for none. */
+static inline bool mem_is_zero(const void *memory, size_t length) {
+    const uint8_t *bytes = memory;
+    uint8_t all = 0;
+    for (size_t i = 0; i < length; i++)
+        all |= bytes[i];
+    return all == 0;
+}
 
 #endif

@@ -23,14 +23,6 @@ struct map_walk {
     bool incomplete; /* some blocks of the maps could not be looked into */
 };
 
-static bool is_zero(const void *memory, size_t length) {
-    const uint8_t *bytes = memory;
-    uint8_t all = 0;
-    for (size_t i = 0; i < length; i++)
-        all |= bytes[i];
-    return all == 0;
-}
-
 /* Reads and verifies one block of the maps; false, reported, if it cannot be looked into. */
 static bool read_map_block(struct map_walk *walk, unsigned level, uint64_t index) {
     struct check *check = walk->check;
@@ -39,7 +31,7 @@ static bool read_map_block(struct map_walk *walk, unsigned level, uint64_t index
                                               entry, walk->page);
     if (!check_is_damage(check, status))
         return false;
-    if (status == STATUS_OK && (!is_zero(walk->page->reserved, sizeof walk->page->reserved) ||
+    if (status == STATUS_OK && (!mem_is_zero(walk->page->reserved, sizeof walk->page->reserved) ||
                                 le64_get(walk->page->checkpoint) > check->super.checkpoint))
         status = STATUS_CORRUPT;
     if (status == STATUS_OK)
@@ -81,8 +73,8 @@ static void take_entries(struct map_walk *walk, unsigned level, uint64_t index,
         sum += le32_get(walk->page->entries[i].free_blocks);
     }
     check_free_count(walk, level, index, sum);
-    if (!is_zero(&walk->page->entries[count],
-                 (DISK_MAP_FANOUT - count) * sizeof walk->page->entries[0]))
+    if (!mem_is_zero(&walk->page->entries[count],
+                     (DISK_MAP_FANOUT - count) * sizeof walk->page->entries[0]))
         check_report(walk->check, CHECK_MAP_CORRUPT, le64_get(walk->page->block),
                      "allocation map, level %u, block %llu: entries behind the last one", level,
                      (unsigned long long)index);

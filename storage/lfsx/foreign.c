@@ -52,13 +52,6 @@ static const char *known(const uint8_t *window, uint64_t length) {
     return NULL;
 }
 
-static bool is_zero(const uint8_t *window, uint64_t length) {
-    for (uint64_t i = 0; i < length; i++)
-        if (window[i] != 0)
-            return false;
-    return true;
-}
-
 enum status lfsx_foreign(struct blockdev *device, const char **what) {
     struct label label;
     enum status status = label_read(device, &label);
@@ -79,12 +72,12 @@ enum status lfsx_foreign(struct blockdev *device, const char **what) {
     status = blockdev_read(device, 0, window, length);
     if (status == STATUS_OK) {
         *what = known(window, length);
-        if (*what == NULL && !is_zero(window, length))
+        if (*what == NULL && !mem_is_zero(window, length))
             *what = "data of an unknown kind";
     }
     if (status == STATUS_OK && *what == NULL) {
         status = blockdev_read(device, device->size - length, window, length);
-        if (status == STATUS_OK && !is_zero(window, length))
+        if (status == STATUS_OK && !mem_is_zero(window, length))
             *what = "data of an unknown kind at its end";
     }
     os_page_free(window, WINDOW_BYTES);

@@ -224,14 +224,6 @@ static enum status validate_identity(const struct disk_node *node, const struct 
     return STATUS_OK;
 }
 
-static bool is_zero(const void *memory, size_t length) {
-    const uint8_t *bytes = memory;
-    uint8_t all = 0;
-    for (size_t i = 0; i < length; i++)
-        all |= bytes[i];
-    return all == 0;
-}
-
 static bool item_is_placed(const struct disk_node *node, unsigned index, unsigned end) {
     const struct disk_item *item = &node->items[index];
     unsigned length = le16_get(item->value_length);
@@ -263,8 +255,8 @@ static enum status validate_items(const struct disk_node *node, const char **why
         if (key_compare(&before, &key) >= 0)
             return corrupt(why, "its items are out of order");
     }
-    if (!is_zero((const char *)node + items_end, end - items_end) ||
-        !is_zero(node->reserved2, sizeof node->reserved2) || node->reserved != 0)
+    if (!mem_is_zero((const char *)node + items_end, end - items_end) ||
+        !mem_is_zero(node->reserved2, sizeof node->reserved2) || node->reserved != 0)
         return corrupt(why, "reserved bytes are not zero");
     return STATUS_OK;
 }
@@ -274,7 +266,7 @@ static enum status validate_children(const struct disk_node *node, const char **
         const struct disk_pointer *disk = node_item(node, i).value;
         if (disk->level + 1 != node->level || le64_get(disk->block) == 0)
             return corrupt(why, "a child pointer is malformed");
-        if (le16_get(disk->group) != 0 || !is_zero(disk->reserved, sizeof disk->reserved))
+        if (le16_get(disk->group) != 0 || !mem_is_zero(disk->reserved, sizeof disk->reserved))
             return corrupt(why, "a child pointer uses what this program does not know");
     }
     return STATUS_OK;

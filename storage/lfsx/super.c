@@ -12,14 +12,6 @@ static uint64_t block_checksum(const void *page) {
     return checksum_xxh64((const char *)page + 8, DISK_BLOCK_SIZE - 8, 0);
 }
 
-static bool is_zero(const void *memory, size_t length) {
-    const uint8_t *bytes = memory;
-    uint8_t all = 0;
-    for (size_t i = 0; i < length; i++)
-        all |= bytes[i];
-    return all == 0;
-}
-
 static enum status read_block(struct blockdev *device, uint64_t block, void *page) {
     return blockdev_read(device, block * DISK_BLOCK_SIZE, page, DISK_BLOCK_SIZE);
 }
@@ -42,8 +34,8 @@ static enum status label_parse(const struct disk_label *disk, uint64_t block,
         le32_get(disk->checksum_kind) != DISK_CHECKSUM_XXH64 || le32_get(disk->device_count) != 1)
         return STATUS_VERSION;
     size_t text_length = strnlen(label->text, sizeof label->text);
-    if (!is_zero(disk->reserved, sizeof disk->reserved) ||
-        !is_zero(disk->label + text_length, sizeof disk->label - text_length) ||
+    if (!mem_is_zero(disk->reserved, sizeof disk->reserved) ||
+        !mem_is_zero(disk->label + text_length, sizeof disk->label - text_length) ||
         !text_is_valid(label->text, text_length) || le32_get(disk->device_index) != 0)
         return STATUS_CORRUPT;
     enum status status = geometry_load(disk, &label->geometry);
@@ -129,17 +121,17 @@ static bool superblock_is_sane(const struct disk_superblock *disk, const struct 
            memcmp(disk->pool_uuid, label->pool_uuid, sizeof disk->pool_uuid) == 0 &&
            geometry_is_data(geometry, le64_get(disk->catalog.block), 1) &&
            disk->catalog.level <= DISK_LEVEL_MAX && le16_get(disk->catalog.group) == 0 &&
-           is_zero(disk->catalog.reserved, sizeof disk->catalog.reserved) &&
+           mem_is_zero(disk->catalog.reserved, sizeof disk->catalog.reserved) &&
            disk->map_root.copy <= 1 && le64_get(disk->journal_sequence) > 0 &&
            le64_get(disk->journal_block) < geometry->journal_blocks &&
-           is_zero(disk->map_root.reserved, sizeof disk->map_root.reserved) &&
+           mem_is_zero(disk->map_root.reserved, sizeof disk->map_root.reserved) &&
            le64_get(disk->next_dataset) >= DISK_FIRST_DATASET &&
-           is_zero(disk->reserved, sizeof disk->reserved);
+           mem_is_zero(disk->reserved, sizeof disk->reserved);
 }
 
 static void slot_load(const struct disk_superblock *disk, uint64_t block, const struct label *label,
                       unsigned index, struct slot *slot) {
-    if (is_zero(disk, DISK_BLOCK_SIZE)) {
+    if (mem_is_zero(disk, DISK_BLOCK_SIZE)) {
         slot->state = SLOT_EMPTY;
         return;
     }

@@ -13,13 +13,6 @@ static enum status corrupt(const char **why, const char *reason) {
     return STATUS_CORRUPT;
 }
 
-static bool is_zero(const uint8_t *bytes, size_t length) {
-    uint8_t all = 0;
-    for (size_t i = 0; i < length; i++)
-        all |= bytes[i];
-    return all == 0;
-}
-
 static enum status validate_inode(const struct item *item, const char **why) {
     const struct disk_inode *inode = item->value;
     if (item->key.inode != DISK_ROOT_INODE)
@@ -39,7 +32,7 @@ static enum status validate_inode(const struct item *item, const char **why) {
         return corrupt(why, "is an inode with more data than a file can have");
     if (le64_get(inode->flags) != 0)
         return corrupt(why, UNKNOWN_FEATURE ": inode flags");
-    if (!is_zero(inode->reserved, sizeof inode->reserved))
+    if (!mem_is_zero(inode->reserved, sizeof inode->reserved))
         return corrupt(why, "is an inode whose reserved bytes are not zero");
     return STATUS_OK;
 }
@@ -56,7 +49,7 @@ static enum status validate_entry(const struct item *item, const char **why) {
         return corrupt(why, "is a name that is not valid");
     if (le64_get(entry->target) < DISK_FIRST_DATASET)
         return corrupt(why, "is a name of an impossible dataset");
-    if (!is_zero(entry->reserved, sizeof entry->reserved))
+    if (!mem_is_zero(entry->reserved, sizeof entry->reserved))
         return corrupt(why, "is a name whose reserved bytes are not zero");
     return STATUS_OK;
 }
@@ -83,7 +76,7 @@ static enum status validate_extent(const struct item *item, const struct geometr
         return corrupt(why, "is an extent behind the end of any file");
     if (!geometry_is_data(geometry, le64_get(extent->block), count))
         return corrupt(why, "is an extent outside of the data area");
-    if (!is_zero(extent->reserved, sizeof extent->reserved))
+    if (!mem_is_zero(extent->reserved, sizeof extent->reserved))
         return corrupt(why, "is an extent whose reserved bytes are not zero");
     return STATUS_OK;
 }
@@ -92,7 +85,7 @@ static enum status validate_root(const struct disk_pointer *root, const struct g
                                  const char **why) {
     if (le16_get(root->group) != 0)
         return corrupt(why, UNKNOWN_FEATURE ": another group of devices");
-    if (root->level > DISK_LEVEL_MAX || !is_zero(root->reserved, sizeof root->reserved))
+    if (root->level > DISK_LEVEL_MAX || !mem_is_zero(root->reserved, sizeof root->reserved))
         return corrupt(why, "is a dataset with a malformed root pointer");
     if (!geometry_is_data(geometry, le64_get(root->block), 1))
         return corrupt(why, "is a dataset whose root is outside of the data area");
@@ -135,8 +128,8 @@ static enum status validate_dataset(const struct item *item, const struct geomet
     if (le64_get(dataset->node_blocks) == 0 || le64_get(dataset->node_blocks) > space ||
         le64_get(dataset->data_blocks) > space)
         return corrupt(why, "is a dataset with an impossible count of blocks");
-    if (!is_zero(dataset->reserved, sizeof dataset->reserved) ||
-        !is_zero(dataset->reserved2, sizeof dataset->reserved2))
+    if (!mem_is_zero(dataset->reserved, sizeof dataset->reserved) ||
+        !mem_is_zero(dataset->reserved2, sizeof dataset->reserved2))
         return corrupt(why, "is a dataset whose reserved bytes are not zero");
     return STATUS_OK;
 }

@@ -157,8 +157,22 @@ static void scribble(struct model *model, unsigned char *block, size_t begin, si
         memcpy(block + at, &value, size);
 }
 
+/* Whether it is still as the pool wrote it: what was scribbled on has no items to be told apart. */
+static bool is_whole(const struct disk_node *node) {
+    struct pointer own = {.block = le64_get(node->block),
+                          .birth = le64_get(node->birth),
+                          .checksum = le64_get(node->checksum),
+                          .level = node->level};
+    const char *why;
+    return node_validate(node, &own, le64_get(node->owner), &why) == STATUS_OK;
+}
+
 static void change_node(struct model *model) {
     struct disk_node *node = page(model, any_node(model));
+    if (!is_whole(node)) {
+        scribble(model, (unsigned char *)node, 8, DISK_BLOCK_SIZE);
+        return;
+    }
     unsigned count = node_count(node);
     struct item item = {0};
     if (count > 0)
