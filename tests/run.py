@@ -180,8 +180,8 @@ class Runner:
 def summary(tests, seconds):
     counts = {outcome: sum(test.outcome == outcome for test in tests)
               for outcome in ("ok", "FAILED", "skipped")}
-    print(f"\n{counts['ok']} ok, {counts['FAILED']} failed, {counts['skipped']} skipped "
-          f"in {seconds:.0f} s")
+    print(f"\n{seconds:.0f} s")
+    print(f"{counts['ok']} passed, {counts['FAILED']} failed, {counts['skipped']} skipped")
     for test in tests:
         if test.outcome == "FAILED":
             print(f"  FAILED {test.name}: look at it again with: make test ONLY='^{test.name}$'")
