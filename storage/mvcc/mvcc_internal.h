@@ -14,8 +14,10 @@
  *    store's, or will be once the store's apply that is running has failed. Whoever has a view
  *    finds there the version that it shall see, and need not ask the store.
  * 2. A record that is not in memory has in the store what every view of now shall see.
- * 3. A version that was replaced at stamp s stays while there is a view below s. So a record that
- *    was changed after a view was taken is in memory as long as the view.
+ * 3. A committed version that was replaced is in memory exactly as long as there is a view that
+ * sees it: from its stamp on, and older than the stamp that replaced it. So a record that was
+ * changed after a view was taken is in memory as long as the view; and what nobody can see any more
+ * takes no memory, however long an old view stays.
  * 4. Only the holder of an exclusive lock on a key has an uncommitted change of it.
  */
 #ifndef STORAGE_MVCC_INTERNAL_H
@@ -34,7 +36,6 @@ struct mvcc {
     uint64_t search;               /* number of the newest search of the wait-for graph */
     struct list_node transactions; /* the oldest first */
     struct list_node views;        /* transactions that have one, the lowest view first */
-    struct list_node superseded;   /* versions that were replaced, the longest ago first */
     struct mvcc_tree records;      /* by key */
     struct mvcc_tree requests;     /* for locks, held and waiting: by first key and arrival */
     struct mvcc_info info;
@@ -47,8 +48,7 @@ struct mvcc_version {
     struct mvcc_version *shadowed; /* uncommitted: what its transaction's rollback brings back */
     uint64_t sequence;             /* uncommitted: place among changes and savepoints */
     uint64_t stamp;                /* committed: since when; 0: since before every view */
-    uint64_t superseded_at;        /* committed, not the newest: until when */
-    struct list_node superseded;   /* in mvcc.superseded, if it is not the newest */
+    struct list_node kept_link;    /* committed, not the newest: in a transaction's `kept` */
     bool deleted;
     size_t length;
     unsigned char value[];
@@ -88,6 +88,7 @@ struct mvcc_transaction {
     struct list_node link;      /* in mvcc.transactions */
     struct list_node view_link; /* in mvcc.views while it has a view */
     uint64_t view;
+    struct list_node kept;       /* replaced versions of which this is the latest view */
     struct list_node changes;    /* uncommitted versions in order of `sequence` */
     struct list_node savepoints; /* the oldest first */
     struct list_node requests;   /* in order of arrival; the last one may be waiting */
@@ -114,6 +115,9 @@ struct mvcc_transaction {
 struct mvcc_version *mvcc_version_new(const void *value, size_t length, bool deleted);
 /* Unlinks it from where it is and releases it. */
 void mvcc_version_free(struct mvcc *mvcc, struct mvcc_version *version);
+/* A newer version was committed: keeps this one for those who see it, or releases it, and with it
+ * the record if nobody needs that. */
+void mvcc_version_supersede(struct mvcc *mvcc, struct mvcc_version *version);
 
 void mvcc_record_init_tree(struct mvcc *mvcc);
 /* NULL: not in memory. */
@@ -134,7 +138,7 @@ const struct mvcc_version *mvcc_record_visible(const struct mvcc_record *record,
 
 /* From now on the transaction sees what is committed by now. It may have a view: then nothing. */
 void mvcc_view_take(struct mvcc_transaction *transaction);
-/* Gives the view back, and releases the versions that only it needed. It may have none. */
+/* Gives the view back, and releases the versions that only it saw. It may have none. */
 void mvcc_view_drop(struct mvcc_transaction *transaction);
 
 /* ---- change.c: uncommitted changes ---- */

@@ -25,7 +25,7 @@ struct mvcc_version *mvcc_version_new(const void *value, size_t length, bool del
         return NULL;
     *version = (struct mvcc_version){.deleted = deleted, .length = length};
     list_init(&version->link);
-    list_init(&version->superseded);
+    list_init(&version->kept_link);
     if (length > 0)
         memcpy(version->value, value, length);
     return version;
@@ -33,7 +33,7 @@ struct mvcc_version *mvcc_version_new(const void *value, size_t length, bool del
 
 void mvcc_version_free(struct mvcc *mvcc, struct mvcc_version *version) {
     list_remove(&version->link);
-    list_remove(&version->superseded);
+    list_remove(&version->kept_link);
     os_free(version);
     mvcc->info.versions--;
 }
@@ -127,24 +127,32 @@ void mvcc_view_take(struct mvcc_transaction *transaction) {
     list_push_back(&transaction->mvcc->views, &transaction->view_link);
 }
 
-static bool is_needed(const struct mvcc *mvcc, const struct mvcc_version *version) {
-    if (list_is_empty(&mvcc->views))
-        return false;
-    const struct mvcc_transaction *oldest =
-        LIST_CONTAINER(mvcc->views.next, struct mvcc_transaction, view_link);
-    return oldest->view < version->superseded_at;
+/* No view later than this one, or than the end of the list, sees the version: has this one keep it
+ * if it does, or else releases it, since those before see less. */
+static void keep_or_release(struct mvcc *mvcc, struct mvcc_version *version,
+                            struct list_node *view_link) {
+    struct mvcc_transaction *viewer = LIST_CONTAINER(view_link, struct mvcc_transaction, view_link);
+    if (view_link != &mvcc->views && viewer->view >= version->stamp) {
+        list_push_back(&viewer->kept, &version->kept_link);
+        return;
+    }
+    struct mvcc_record *record = version->record;
+    mvcc_version_free(mvcc, version);
+    mvcc_record_settle(mvcc, record);
+}
+
+void mvcc_version_supersede(struct mvcc *mvcc, struct mvcc_version *version) {
+    ASSERT(mvcc_record_newest(version->record) != version);
+    keep_or_release(mvcc, version, mvcc->views.previous);
 }
 
 void mvcc_view_drop(struct mvcc_transaction *transaction) {
-    struct mvcc *mvcc = transaction->mvcc;
+    if (list_is_empty(&transaction->view_link))
+        return;
+    struct list_node *before = transaction->view_link.previous;
     list_remove(&transaction->view_link);
-    while (!list_is_empty(&mvcc->superseded)) {
-        struct mvcc_version *version =
-            LIST_CONTAINER(mvcc->superseded.next, struct mvcc_version, superseded);
-        if (is_needed(mvcc, version))
-            return;
-        struct mvcc_record *record = version->record;
-        mvcc_version_free(mvcc, version);
-        mvcc_record_settle(mvcc, record);
-    }
+    struct list_node *link;
+    while ((link = list_pop_front(&transaction->kept)) != NULL)
+        keep_or_release(transaction->mvcc, LIST_CONTAINER(link, struct mvcc_version, kept_link),
+                        before);
 }

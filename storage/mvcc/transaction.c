@@ -16,7 +16,6 @@ enum status mvcc_create(const struct mvcc_store *store, struct mvcc **mvcc) {
     os_mutex_init(&fresh->lock);
     list_init(&fresh->transactions);
     list_init(&fresh->views);
-    list_init(&fresh->superseded);
     mvcc_record_init_tree(fresh);
     mvcc_request_init_tree(fresh);
     *mvcc = fresh;
@@ -26,7 +25,7 @@ enum status mvcc_create(const struct mvcc_store *store, struct mvcc **mvcc) {
 void mvcc_destroy(struct mvcc *mvcc) {
     if (mvcc == NULL)
         return;
-    ASSERT(list_is_empty(&mvcc->transactions) && list_is_empty(&mvcc->superseded));
+    ASSERT(list_is_empty(&mvcc->transactions) && list_is_empty(&mvcc->views));
     ASSERT(mvcc->records.root == NULL && mvcc->requests.root == NULL);
     os_mutex_destroy(&mvcc->lock);
     os_free(mvcc);
@@ -48,6 +47,7 @@ enum status mvcc_begin(struct mvcc *mvcc, const struct mvcc_options *options,
     *fresh = (struct mvcc_transaction){
         .mvcc = mvcc, .isolation = options->isolation, .timeout_ns = options->timeout_ns};
     list_init(&fresh->view_link);
+    list_init(&fresh->kept);
     list_init(&fresh->changes);
     list_init(&fresh->savepoints);
     list_init(&fresh->requests);
@@ -164,11 +164,10 @@ static void publish_one(struct mvcc *mvcc, struct mvcc_version *version) {
         return;
     }
     struct mvcc_version *previous = mvcc_record_newest(record);
-    previous->superseded_at = mvcc->stamp;
-    list_push_back(&mvcc->superseded, &previous->superseded);
     version->stamp = mvcc->stamp;
     list_remove(&version->link);
     list_push_front(&record->versions, &version->link);
+    mvcc_version_supersede(mvcc, previous);
 }
 
 static void publish(struct mvcc_transaction *transaction) {
