@@ -37,8 +37,8 @@ static const char *parse_write(const struct check *check, const void *payload, u
         if (!geometry_is_data(&check->label.geometry, le64_get(out->blocks[i]), 1))
             return "names a block outside of the data area";
     out->dataset = check_find_dataset(check, le64_get(record->dataset));
-    if (out->dataset == NULL)
-        return "names a dataset that does not exist";
+    if (out->dataset == NULL || le64_get(record->inode) != DISK_ROOT_INODE)
+        return "names a file that does not exist";
     if (!range_is_inside(out->dataset, out->first, out->count))
         return "lies behind the end of its volume";
     return NULL;
@@ -111,7 +111,7 @@ static void check_punch(struct check *check, const void *payload, uint32_t lengt
     const struct check_dataset *dataset = NULL;
     if (length == sizeof *record)
         dataset = check_find_dataset(check, le64_get(record->dataset));
-    if (dataset == NULL ||
+    if (dataset == NULL || le64_get(record->inode) != DISK_ROOT_INODE ||
         !range_is_inside(dataset, le64_get(record->first), le64_get(record->count)))
         check_report(check, CHECK_JOURNAL_RECORD, CHECK_NO_BLOCK,
                      "a journal record of a trim is malformed or names what is not there");

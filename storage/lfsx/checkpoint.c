@@ -40,10 +40,10 @@ static enum status prefetch_catalog(struct lfsx_pool *pool, struct btree_cursor 
     uint64_t leaves = 0;
     uint64_t records = 0;
     LIST_FOR_EACH(link, &pool->datasets) {
-        struct lfsx_volume *volume = LIST_CONTAINER(link, struct lfsx_volume, link);
-        if (!volume->tree.dirty)
+        struct dataset *dataset = LIST_CONTAINER(link, struct dataset, link);
+        if (!dataset->tree.dirty)
             continue;
-        struct key key = catalog_dataset_key(volume->id);
+        struct key key = catalog_dataset_key(dataset->id);
         uint64_t walked;
         enum status status = btree_prefetch(&pool->catalog, &key, &key, cursor, &walked);
         if (status != STATUS_OK)
@@ -59,11 +59,11 @@ static enum status prefetch_catalog(struct lfsx_pool *pool, struct btree_cursor 
 /* Seals all trees. The catalog's records come last, since they hold the roots. */
 static void freeze_trees(struct lfsx_pool *pool) {
     LIST_FOR_EACH(link, &pool->datasets) {
-        struct lfsx_volume *volume = LIST_CONTAINER(link, struct lfsx_volume, link);
-        if (!volume->tree.dirty)
+        struct dataset *dataset = LIST_CONTAINER(link, struct dataset, link);
+        if (!dataset->tree.dirty)
             continue;
-        btree_freeze(&volume->tree, &pool->writing);
-        catalog_store(volume);
+        btree_freeze(&dataset->tree, &pool->writing);
+        catalog_store(dataset);
     }
     btree_freeze(&pool->catalog, &pool->writing);
 }
@@ -95,9 +95,9 @@ static enum status gather_locked(struct lfsx_pool *pool, struct checkpoint *chec
     if (status != STATUS_OK)
         return status;
     LIST_FOR_EACH(link, &pool->datasets) {
-        struct lfsx_volume *volume = LIST_CONTAINER(link, struct lfsx_volume, link);
-        if (volume->tree.dirty)
-            catalog_touch(volume);
+        struct dataset *dataset = LIST_CONTAINER(link, struct dataset, link);
+        if (dataset->tree.dirty)
+            catalog_touch(dataset);
     }
     checkpoint->number = pool->generation;
     status = pool_writable(pool); /* what was touched last may have contradicted the maps */

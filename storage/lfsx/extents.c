@@ -4,7 +4,7 @@
  *
  * Invariants:
  * 1. Extents of a file do not overlap; what none covers is a hole and reads as zeros.
- * 2. volume->data_blocks is the sum of their lengths.
+ * 2. dataset->data_blocks is the sum of their lengths over all files.
  * 3. Every block that an extent names is `used` in the allocator, and no other extent names it.
  */
 #include "base/assert.h"
@@ -22,8 +22,8 @@ struct extent {
     };
 };
 
-static struct key extent_key(uint64_t first) {
-    return (struct key){.inode = DISK_ROOT_INODE, .type = DISK_TYPE_EXTENT, .offset = first};
+static struct key extent_key(const struct file *file, uint64_t first) {
+    return (struct key){.inode = file->inode, .type = DISK_TYPE_EXTENT, .offset = first};
 }
 
 static void extent_load(const struct item *item, struct extent *extent) {
@@ -39,41 +39,42 @@ static uint16_t extent_size(uint64_t count) {
     return (uint16_t)(sizeof(struct disk_extent) + count * sizeof(le64));
 }
 
-static bool is_extent(const struct item *item) {
-    return item->key.inode == DISK_ROOT_INODE && item->key.type == DISK_TYPE_EXTENT;
+static bool is_extent(const struct file *file, const struct item *item) {
+    return item->key.inode == file->inode && item->key.type == DISK_TYPE_EXTENT;
 }
 
 /* Puts the cursor on the first extent that ends behind `first`. NOT_FOUND, AGAIN. */
-static enum status seek_extent(struct lfsx_volume *volume, uint64_t first,
-                               struct btree_cursor *cursor, struct extent *extent) {
-    struct key key = extent_key(first);
-    enum status status = btree_seek_floor(&volume->tree, &key, cursor);
+static enum status seek_extent(struct file *file, uint64_t first, struct btree_cursor *cursor,
+                               struct extent *extent) {
+    struct key key = extent_key(file, first);
+    enum status status = btree_seek_floor(file->tree, &key, cursor);
     if (status == STATUS_OK) {
         struct item item = btree_item(cursor);
-        if (is_extent(&item)) {
+        if (is_extent(file, &item)) {
             extent_load(&item, extent);
             if (extent->first + extent->count > first)
                 return STATUS_OK;
         }
         status = btree_next(cursor);
     } else if (status == STATUS_NOT_FOUND) {
-        status = btree_seek(&volume->tree, &key, cursor);
+        status = btree_seek(file->tree, &key, cursor);
     }
     if (status != STATUS_OK)
         return status;
     struct item item = btree_item(cursor);
-    if (!is_extent(&item))
+    if (!is_extent(file, &item))
         return STATUS_NOT_FOUND;
     extent_load(&item, extent);
     return STATUS_OK;
 }
 
-static enum status next_extent(struct btree_cursor *cursor, struct extent *extent) {
+static enum status next_extent(const struct file *file, struct btree_cursor *cursor,
+                               struct extent *extent) {
     enum status status = btree_next(cursor);
     if (status != STATUS_OK)
         return status;
     struct item item = btree_item(cursor);
-    if (!is_extent(&item))
+    if (!is_extent(file, &item))
         return STATUS_NOT_FOUND;
     extent_load(&item, extent);
     return STATUS_OK;
@@ -88,28 +89,28 @@ static void map_extent(const struct extent *extent, uint64_t first, struct block
     }
 }
 
-enum status extents_lookup(struct lfsx_volume *volume, uint64_t first, struct block_map *map,
+enum status extents_lookup(struct file *file, uint64_t first, struct block_map *map,
                            struct btree_cursor *cursor) {
     struct extent extent;
     memset(map->blocks, 0, map->count * sizeof *map->blocks);
-    enum status status = seek_extent(volume, first, cursor, &extent);
+    enum status status = seek_extent(file, first, cursor, &extent);
     while (status == STATUS_OK && extent.first < first + map->count) {
         map_extent(&extent, first, map);
-        status = next_extent(cursor, &extent);
+        status = next_extent(file, cursor, &extent);
     }
     return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
-enum status extents_next(struct lfsx_volume *volume, uint64_t first, uint64_t limit,
-                         uint64_t *begin, uint64_t *end, struct btree_cursor *cursor) {
+enum status extents_next(struct file *file, uint64_t first, uint64_t limit, uint64_t *begin,
+                         uint64_t *end, struct btree_cursor *cursor) {
     struct extent extent;
-    enum status status = seek_extent(volume, first, cursor, &extent);
+    enum status status = seek_extent(file, first, cursor, &extent);
     if (status != STATUS_OK)
         return status;
     *begin = MATH_MAX(extent.first, first);
     *end = extent.first + extent.count;
     for (uint64_t found = 1; found < limit; found++) {
-        status = next_extent(cursor, &extent);
+        status = next_extent(file, cursor, &extent);
         if (status == STATUS_AGAIN)
             return status;
         if (status != STATUS_OK)
@@ -119,17 +120,16 @@ enum status extents_next(struct lfsx_volume *volume, uint64_t first, uint64_t li
     return STATUS_OK;
 }
 
-enum status extents_prefetch(struct lfsx_volume *volume, uint64_t first, uint64_t count,
-                             uint64_t pieces, struct btree_cursor *cursor,
-                             struct update_need *need) {
-    struct key low = extent_key(first);
-    struct key high = extent_key(first + count);
+enum status extents_prefetch(struct file *file, uint64_t first, uint64_t count, uint64_t pieces,
+                             struct btree_cursor *cursor, struct update_need *need) {
+    struct key low = extent_key(file, first);
+    struct key high = extent_key(file, first + count);
     uint64_t leaves;
-    enum status status = btree_prefetch(&volume->tree, &low, &high, cursor, &leaves);
+    enum status status = btree_prefetch(file->tree, &low, &high, cursor, &leaves);
     if (status != STATUS_OK)
         return status;
     /* Two more items: what is left of an extent on each side of the range. */
-    need->nodes = btree_nodes_needed(&volume->tree, leaves, pieces + 2);
+    need->nodes = btree_nodes_needed(file->tree, leaves, pieces + 2);
     need->releases =
         MATH_MIN(count, leaves * (DISK_NODE_PAYLOAD / node_item_size(extent_size(1)))) + 2;
     return STATUS_OK;
@@ -151,7 +151,7 @@ uint64_t extents_count(const struct block_map *map) {
 }
 
 /* Inserts the part [begin, end) of an extent as an item of its own. */
-static void insert_part(struct lfsx_volume *volume, const struct extent *extent, uint64_t begin,
+static void insert_part(struct file *file, const struct extent *extent, uint64_t begin,
                         uint64_t end, bool replace) {
     struct extent part = {.first = begin, .count = end - begin};
     uint64_t skip = begin - extent->first;
@@ -160,61 +160,61 @@ static void insert_part(struct lfsx_volume *volume, const struct extent *extent,
     part.disk.block_count = le32_make((uint32_t)part.count);
     part.disk.stored_blocks = part.disk.block_count;
     memcpy(part.disk.checksums, &extent->disk.checksums[skip], part.count * sizeof(le64));
-    struct key key = extent_key(begin);
+    struct key key = extent_key(file, begin);
     if (replace)
-        btree_replace(&volume->tree, &key, part.bytes, extent_size(part.count));
+        btree_replace(file->tree, &key, part.bytes, extent_size(part.count));
     else
-        btree_insert(&volume->tree, &key, part.bytes, extent_size(part.count));
+        btree_insert(file->tree, &key, part.bytes, extent_size(part.count));
 }
 
 /* Takes [begin, end) out of an extent that contains it. */
-static void punch_extent(struct lfsx_volume *volume, const struct extent *extent, uint64_t begin,
+static void punch_extent(struct file *file, const struct extent *extent, uint64_t begin,
                          uint64_t end) {
     uint64_t extent_end = extent->first + extent->count;
     ASSERT(extent->first <= begin);
     ASSERT(begin < end);
     ASSERT(end <= extent_end);
     uint64_t block = le64_get(extent->disk.block) + (begin - extent->first);
-    if (!alloc_release(&volume->pool->allocator, block, end - begin) ||
-        volume->data_blocks < end - begin)
-        pool_contradiction(volume->pool);
-    volume->data_blocks -= MATH_MIN(volume->data_blocks, end - begin);
+    if (!alloc_release(&file->dataset->pool->allocator, block, end - begin) ||
+        file->dataset->data_blocks < end - begin)
+        pool_contradiction(file->dataset->pool);
+    file->dataset->data_blocks -= MATH_MIN(file->dataset->data_blocks, end - begin);
     if (extent->first < begin) {
-        insert_part(volume, extent, extent->first, begin, true);
+        insert_part(file, extent, extent->first, begin, true);
     } else {
-        struct key key = extent_key(extent->first);
-        btree_remove(&volume->tree, &key);
+        struct key key = extent_key(file, extent->first);
+        btree_remove(file->tree, &key);
     }
     if (end < extent_end)
-        insert_part(volume, extent, end, extent_end, false);
+        insert_part(file, extent, end, extent_end, false);
 }
 
-void extents_punch(struct lfsx_volume *volume, uint64_t first, uint64_t count) {
-    ASSERT(volume->pool->updating);
+void extents_punch(struct file *file, uint64_t first, uint64_t count) {
+    ASSERT(file->dataset->pool->updating);
     uint64_t end = first + count;
     for (uint64_t at = first; at < end;) {
         struct btree_cursor cursor;
         struct extent extent;
-        enum status status = seek_extent(volume, at, &cursor, &extent);
+        enum status status = seek_extent(file, at, &cursor, &extent);
         if (status == STATUS_NOT_FOUND)
             return;
         ASSERT(status == STATUS_OK); /* prefetched */
         if (extent.first >= end)
             return;
         uint64_t stop = MATH_MIN(extent.first + extent.count, end);
-        punch_extent(volume, &extent, MATH_MAX(extent.first, at), stop);
+        punch_extent(file, &extent, MATH_MAX(extent.first, at), stop);
         at = stop;
     }
 }
 
 /* Appends the run to the extent that ends where it begins, in the file and on the device. */
-static bool merge_left(struct lfsx_volume *volume, const struct extent *run) {
+static bool merge_left(struct file *file, const struct extent *run) {
     struct btree_cursor cursor;
-    struct key key = extent_key(run->first);
-    if (btree_seek_floor(&volume->tree, &key, &cursor) != STATUS_OK)
+    struct key key = extent_key(file, run->first);
+    if (btree_seek_floor(file->tree, &key, &cursor) != STATUS_OK)
         return false;
     struct item item = btree_item(&cursor);
-    if (!is_extent(&item))
+    if (!is_extent(file, &item))
         return false;
     struct extent left;
     extent_load(&item, &left);
@@ -226,28 +226,28 @@ static bool merge_left(struct lfsx_volume *volume, const struct extent *run) {
     left.count += run->count;
     left.disk.block_count = le32_make((uint32_t)left.count);
     left.disk.stored_blocks = left.disk.block_count;
-    btree_replace(&volume->tree, &item.key, left.bytes, extent_size(left.count));
+    btree_replace(file->tree, &item.key, left.bytes, extent_size(left.count));
     return true;
 }
 
-void extents_add(struct lfsx_volume *volume, uint64_t first, const struct block_map *map) {
-    ASSERT(volume->pool->updating);
+void extents_add(struct file *file, uint64_t first, const struct block_map *map) {
+    ASSERT(file->dataset->pool->updating);
     for (uint64_t i = 0; i < map->count;) {
         uint64_t start = i++;
         while (continues(map, start, i))
             i++;
         struct extent run = {.first = first + start, .count = i - start};
         run.disk = (struct disk_extent){.block = le64_make(map->blocks[start]),
-                                        .birth = le64_make(volume->pool->epoch),
+                                        .birth = le64_make(file->dataset->pool->epoch),
                                         .block_count = le32_make((uint32_t)run.count),
                                         .stored_blocks = le32_make((uint32_t)run.count)};
         for (uint64_t j = 0; j < run.count; j++)
             run.disk.checksums[j] = le64_make(map->checksums[start + j]);
-        alloc_data_commit(&volume->pool->allocator, map->blocks[start], run.count);
-        volume->data_blocks += run.count;
-        if (merge_left(volume, &run))
+        alloc_data_commit(&file->dataset->pool->allocator, map->blocks[start], run.count);
+        file->dataset->data_blocks += run.count;
+        if (merge_left(file, &run))
             continue;
-        struct key key = extent_key(run.first);
-        btree_insert(&volume->tree, &key, run.bytes, extent_size(run.count));
+        struct key key = extent_key(file, run.first);
+        btree_insert(file->tree, &key, run.bytes, extent_size(run.count));
     }
 }

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define DISK_BLOCK_SIZE 4096u
-#define DISK_VERSION 1u
+#define DISK_VERSION 2u
 #define DISK_CHECKSUM_XXH64 1u
 
 /* Feature bits that this program knows, by what an ignorant program may still do. */
@@ -244,23 +244,25 @@ _Static_assert(sizeof(struct disk_extent) == 32, "extent");
 
 enum disk_record_type { DISK_RECORD_WRITE = 1, DISK_RECORD_PUNCH = 2 };
 
-/* Blocks [first, first + count) of a volume were replaced. */
+/* Blocks [first, first + count) of a file were replaced. */
 struct disk_record_write {
     le64 dataset;
+    le64 inode;
     le64 first;
     le32 count;
     le32 reserved;
     le64 words[]; /* the blocks' addresses, then their checksums */
 };
-_Static_assert(sizeof(struct disk_record_write) == 24, "write record");
+_Static_assert(sizeof(struct disk_record_write) == 32, "write record");
 
-/* Blocks [first, first + count) of a volume became a hole. */
+/* Blocks [first, first + count) of a file became a hole. */
 struct disk_record_punch {
     le64 dataset;
+    le64 inode;
     le64 first;
     le64 count;
 };
-_Static_assert(sizeof(struct disk_record_punch) == 24, "punch record");
+_Static_assert(sizeof(struct disk_record_punch) == 32, "punch record");
 
 struct disk_dataset {
     le64 id;

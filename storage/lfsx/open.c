@@ -65,9 +65,9 @@ void pool_free(struct lfsx_pool *pool) {
     os_shrinker_unregister(&pool->shrinker);
     struct list_node *link;
     while ((link = list_pop_front(&pool->datasets)) != NULL) {
-        struct lfsx_volume *v = LIST_CONTAINER(link, struct lfsx_volume, link);
-        ASSERT(v->open_count == 0);
-        catalog_free(v);
+        struct dataset *d = LIST_CONTAINER(link, struct dataset, link);
+        ASSERT(d->open_count == 0);
+        catalog_free(d);
     }
     /* What a failed checkpoint left behind. */
     LIST_FOR_EACH_SAFE(writing, &pool->writing)
@@ -185,7 +185,7 @@ void lfsx_pool_info(struct lfsx_pool *pool, struct lfsx_pool_info *info) {
     uint64_t reserve = pool_reserve_blocks(pool);
     info->epoch = pool->epoch;
     LIST_FOR_EACH(link, &pool->datasets)
-    info->volume_count += !LIST_CONTAINER(link, struct lfsx_volume, link)->deleting;
+    info->volume_count += !LIST_CONTAINER(link, struct dataset, link)->deleting;
     os_rwlock_unlock_shared(&pool->lock);
     uint64_t pending = alloc_pending_blocks(&pool->allocator);
     uint64_t free_blocks = alloc_free_blocks(&pool->allocator) + pending;

@@ -20,29 +20,10 @@
 #include "storage/lfsx/alloc.h"
 #include "storage/lfsx/btree.h"
 #include "storage/lfsx/cache.h"
+#include "storage/lfsx/dataset.h"
+#include "storage/lfsx/file.h"
 #include "storage/lfsx/lfsx.h"
-#include "storage/lfsx/rangelock.h"
 #include "storage/lfsx/super.h"
-
-struct lfsx_volume {
-    struct lfsx_pool *pool;
-    struct list_node link; /* pool->datasets; pool->lock */
-    uint64_t id;
-    uint8_t uuid[16];
-    char name[LFSX_NAME_MAX + 1];
-    uint64_t size; /* bytes */
-    uint64_t created_ns;
-    uint64_t birth;
-    struct rangelock ranges; /* blocks that a write is under way to */
-
-    /* pool->lock */
-    struct btree tree;
-    uint64_t data_blocks;
-    uint32_t open_count;
-    uint64_t created_in; /* generation; 0: it was there when the pool was opened */
-    bool deleting;
-    bool reaped; /* somebody is freeing what it holds */
-};
 
 struct lfsx_pool {
     struct blockdev *device;
@@ -53,7 +34,7 @@ struct lfsx_pool {
     struct node_cache cache;
     struct os_shrinker shrinker; /* gives clean nodes back when memory is short */
     struct btree catalog;
-    struct list_node datasets; /* struct lfsx_volume.link */
+    struct list_node datasets; /* struct dataset.link */
     uint64_t next_dataset;
     uint64_t epoch;
     uint64_t generation; /* number of the checkpoint that is being gathered */
@@ -166,62 +147,6 @@ enum status pool_writable(struct lfsx_pool *pool);
 #define POOL_COUNT(pool, counter, amount)                                                          \
     __atomic_fetch_add(&(pool)->statistics.counter, (amount), __ATOMIC_RELAXED)
 
-/* ---- catalog.c ---- */
-
-/* Reads every dataset record into pool->datasets. No lock held. */
-enum status catalog_load(struct lfsx_pool *pool);
-/* In an update, prefetched: makes the nodes on the way to a dataset's record dirty. */
-void catalog_touch(struct lfsx_volume *dataset);
-/* After catalog_touch and with the tree sealed: brings the record up to date in place. */
-void catalog_store(struct lfsx_volume *dataset);
-/* The live dataset with the name, NULL if there is none. Lock shared or exclusive. */
-struct lfsx_volume *catalog_find(struct lfsx_pool *pool, const char *name);
-/* Releases a dataset in memory that is in no list. */
-void catalog_free(struct lfsx_volume *dataset);
-/* Frees what datasets hold whose deletion a crash interrupted. No lock held. */
-void catalog_reap(struct lfsx_pool *pool);
-struct key catalog_dataset_key(uint64_t id);
-
-/* ---- data.c: blocks of a volume on the device ---- */
-
-/* What a file's blocks are: for each, its address (0: hole) and checksum. */
-struct block_map {
-    uint64_t count;
-    uint64_t *blocks;
-    uint64_t *checksums;
-};
-enum status block_map_alloc(struct block_map *map, uint64_t count);
-void block_map_free(struct block_map *map);
-
-/* Reads or writes the blocks that the map names from or to pages[], holes skipped, runs as large
- * requests. The first error; all requests have ended. No lock held. */
-enum status data_transfer(struct blockdev *device, enum block_operation operation,
-                          const struct block_map *map, void *const *pages);
-
-/* ---- extents.c: the extents of one file in a tree ---- */
-
-/* Looks up [first, first + map->count). Lock shared or exclusive. AGAIN. */
-enum status extents_lookup(struct lfsx_volume *volume, uint64_t first, struct block_map *map,
-                           struct btree_cursor *cursor);
-/* What replacing [first, first + count) with `pieces` extents needs. Lock exclusive. AGAIN. */
-enum status extents_prefetch(struct lfsx_volume *volume, uint64_t first, uint64_t count,
-                             uint64_t pieces, struct btree_cursor *cursor,
-                             struct update_need *need);
-/* The first extent that ends behind `first`, and up to `limit` of its successors, cover [*begin,
- * *end) with or without holes. NOT_FOUND, AGAIN. Lock shared or exclusive. */
-enum status extents_next(struct lfsx_volume *volume, uint64_t first, uint64_t limit,
-                         uint64_t *begin, uint64_t *end, struct btree_cursor *cursor);
-/* Number of extents that the map becomes. */
-uint64_t extents_count(const struct block_map *map);
-/* Removes what is in the range and releases its blocks. In an update. */
-void extents_punch(struct lfsx_volume *volume, uint64_t first, uint64_t count);
-/* Adds the mapped blocks, which were in flight, to a hole. In an update. */
-void extents_add(struct lfsx_volume *volume, uint64_t first, const struct block_map *map);
-
-/* The dataset with the identifier, live or deleting, NULL if there is none. Lock shared or
- * exclusive. */
-struct lfsx_volume *catalog_find_id(struct lfsx_pool *pool, uint64_t id);
-
 /* ---- recover.c ---- */
 
 /* Replays the journal from the position in memory and leaves its end in *end. CORRUPT (also: a
@@ -229,14 +154,5 @@ struct lfsx_volume *catalog_find_id(struct lfsx_pool *pool, uint64_t id);
 enum status pool_recover(struct lfsx_pool *pool, const struct journal_position *from,
                          struct journal_position *end, bool *replayed);
 struct journal_area pool_journal_area(const struct lfsx_pool *pool);
-
-/* ---- volume.c ---- */
-
-/* Makes the blocks that the map names, which are in flight, the volume's from `first` on. */
-enum status volume_replace(struct lfsx_volume *volume, uint64_t first, const struct block_map *map);
-
-/* Makes a hole of [first, first + count), in steps that each are an update. No lock held. SHUTDOWN
- * if the pool closes while a deleted volume is punched: the next open goes on. */
-enum status volume_punch(struct lfsx_volume *volume, uint64_t first, uint64_t count);
 
 #endif

@@ -18,7 +18,7 @@
 
 /* A write record that was found to make sense. */
 struct write_record {
-    struct lfsx_volume *volume;
+    struct file *file;
     uint64_t first;
     struct block_map map; /* points into the record */
 };
@@ -31,8 +31,15 @@ struct journal_area pool_journal_area(const struct lfsx_pool *pool) {
     return area;
 }
 
-static bool range_is_inside(const struct lfsx_volume *v, uint64_t first, uint64_t count) {
-    return count > 0 && math_range_inside(first, count, math_divide_up(v->size, LFSX_BLOCK_SIZE));
+static struct file *find_file(struct lfsx_pool *pool, le64 dataset_id, le64 inode) {
+    struct dataset *dataset = catalog_find_id(pool, le64_get(dataset_id));
+    if (dataset == NULL || le64_get(inode) != dataset->file.inode)
+        return NULL;
+    return &dataset->file;
+}
+
+static bool range_is_inside(const struct file *f, uint64_t first, uint64_t count) {
+    return count > 0 && math_range_inside(first, count, math_divide_up(f->size, LFSX_BLOCK_SIZE));
 }
 
 /* The one validator of write records. The words are native: x86-64 is little-endian, and the
@@ -45,9 +52,9 @@ static enum status parse_write(struct lfsx_pool *pool, const void *payload, uint
     uint64_t count = le32_get(record->count);
     if (length != sizeof *record + 2 * count * sizeof(le64))
         return STATUS_CORRUPT;
-    out->volume = catalog_find_id(pool, le64_get(record->dataset));
+    out->file = find_file(pool, record->dataset, record->inode);
     out->first = le64_get(record->first);
-    if (out->volume == NULL || !range_is_inside(out->volume, out->first, count))
+    if (out->file == NULL || !range_is_inside(out->file, out->first, count))
         return STATUS_CORRUPT;
     uint64_t *words = (uint64_t *)(uintptr_t)record->words;
     ASSERT((uintptr_t)words % sizeof *words == 0);
@@ -102,12 +109,12 @@ static enum status replay_punch(struct lfsx_pool *pool, const void *payload, uin
     const struct disk_record_punch *record = payload;
     if (length != sizeof *record)
         return makes_no_sense(pool, "of a trim is malformed");
-    struct lfsx_volume *v = catalog_find_id(pool, le64_get(record->dataset));
+    struct file *f = find_file(pool, record->dataset, record->inode);
     uint64_t first = le64_get(record->first);
     uint64_t count = le64_get(record->count);
-    if (v == NULL || !range_is_inside(v, first, count))
+    if (f == NULL || !range_is_inside(f, first, count))
         return makes_no_sense(pool, "of a trim names what is not there");
-    return volume_punch(v, first, count);
+    return file_punch(f, first, count);
 }
 
 /* A journal_record: makes it happen again. */
@@ -118,7 +125,7 @@ static enum status replay(void *context, uint32_t type, const void *payload, uin
     case DISK_RECORD_WRITE:
         if (parse_write(pool, payload, length, &record) != STATUS_OK)
             return makes_no_sense(pool, "of a write is malformed");
-        return volume_replace(record.volume, record.first, &record.map);
+        return file_replace(record.file, record.first, &record.map);
     case DISK_RECORD_PUNCH:
         return replay_punch(pool, payload, length);
     default:

@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Goal: pools that earlier versions wrote stay readable. Images in tests/decoder/golden were made
-once; every later version reads in them what was written then, or says why it does not."""
+"""Goal: pools that earlier versions wrote stay readable, or are refused with the reason. Images in
+tests/decoder/golden were made once."""
 import hashlib
 import json
 import lzma
 import os
+import subprocess
 import sys
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
@@ -38,6 +39,20 @@ def compare(name, image, expected):
     check(not appliance.fsck(image)["findings"], f"{name}: damaged by opening it for writing")
 
 
+def is_refused(name, image):
+    """A version that this program does not read any more is named, and not touched."""
+    with open(image, "rb") as file:
+        before = file.read()
+    for tool, *options in (("fsck.lfsx",), ("holdfastd", "--nbd", "127.0.0.1:0")):
+        done = subprocess.run([f"{appliance.BUILD}/bin/{tool}", *options, image], timeout=60,
+                              capture_output=True, text=True, check=False)
+        check(done.returncode != 0 and "version" in done.stderr.lower(),
+              f"{name}: {tool} exits with {done.returncode}: {done.stderr}")
+    with open(image, "rb") as file:
+        check(file.read() == before, f"{name}: refused, but changed")
+
+
+READ = "version-2"
 golden = os.path.join(FOLDER, "golden")
 names = sorted(file[:-len(".img.xz")] for file in os.listdir(golden) if file.endswith(".img.xz"))
 check(len(names) >= 2, f"{golden} holds {names}")
@@ -45,6 +60,10 @@ for name in names:
     image = appliance.path(f"{name}.img")
     with lzma.open(os.path.join(golden, f"{name}.img.xz")) as packed, open(image, "wb") as file:
         file.write(packed.read())
+    if not name.startswith(READ):
+        is_refused(name, image)
+        print(f"{name}: refused with the reason")
+        continue
     with open(os.path.join(golden, f"{name}.json"), encoding="utf-8") as file:
         compare(name, image, json.load(file))
     print(f"{name}: as it was written")

@@ -136,7 +136,7 @@ class Pool:
     def read_label(self, content):
         label = S["disk_label"]
         fields = label.numbers(content)
-        for field, only in (("version", 1), ("checksum_kind", 1), ("ro_compat", 0),
+        for field, only in (("version", 2), ("checksum_kind", 1), ("ro_compat", 0),
                             ("incompat", 0), ("device_index", 0), ("device_count", 1)):
             if fields[field] != only:
                 raise Refused(f"the label's {field} is {fields[field]}")

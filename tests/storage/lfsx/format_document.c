@@ -158,11 +158,13 @@ static const struct field fields[] = {
     FIELD(disk_journal_record, type),
     REST(disk_journal_record, payload),
     FIELD(disk_record_write, dataset),
+    FIELD(disk_record_write, inode),
     FIELD(disk_record_write, first),
     FIELD(disk_record_write, count),
     FIELD(disk_record_write, reserved),
     REST(disk_record_write, words),
     FIELD(disk_record_punch, dataset),
+    FIELD(disk_record_punch, inode),
     FIELD(disk_record_punch, first),
     FIELD(disk_record_punch, count),
 };

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A regular file of a dataset, as bytes and blocks: what a volume is, and what a share holds many
+ * of. file.c moves data, extents.c keeps which block of it lies where.
+ */
+#ifndef STORAGE_LFSX_FILE_H
+#define STORAGE_LFSX_FILE_H
+
+#include "base/status.h"
+#include "storage/lfsx/btree.h"
+#include "storage/lfsx/data.h"
+#include "storage/lfsx/lfsx.h"
+#include "storage/lfsx/rangelock.h"
+
+#include <stdint.h>
+
+struct dataset;
+struct update_need;
+
+struct file {
+    struct dataset *dataset;
+    struct btree *tree; /* the dataset's, or that of one of its snapshots; pool->lock */
+    uint64_t inode;
+    uint64_t size;           /* bytes */
+    struct rangelock ranges; /* blocks that a write is under way to */
+};
+
+void file_init(struct file *file, struct dataset *dataset, struct btree *tree, uint64_t inode);
+void file_destroy(struct file *file);
+
+/* ---- file.c: as lfsx.h says of a volume's; no lock held ---- */
+
+enum status file_read(struct file *file, struct lfsx_buffer *buffer);
+enum status file_write(struct file *file, struct lfsx_buffer *buffer, uint32_t flags);
+enum status file_trim(struct file *file, uint64_t offset, uint64_t length, uint32_t flags);
+enum status file_zero(struct file *file, uint64_t offset, uint64_t length, uint32_t flags);
+
+/* Makes the blocks that the map names, which are in flight, the file's from `first` on. */
+enum status file_replace(struct file *file, uint64_t first, const struct block_map *map);
+
+/* Makes a hole of [first, first + count), in steps that each are an update. SHUTDOWN if the pool
+ * closes while a deleted dataset is punched: the next open goes on. */
+enum status file_punch(struct file *file, uint64_t first, uint64_t count);
+
+/* ---- extents.c ---- */
+
+/* Looks up [first, first + map->count). Lock shared or exclusive. AGAIN. */
+enum status extents_lookup(struct file *file, uint64_t first, struct block_map *map,
+                           struct btree_cursor *cursor);
+/* What replacing [first, first + count) with `pieces` extents needs. Lock exclusive. AGAIN. */
+enum status extents_prefetch(struct file *file, uint64_t first, uint64_t count, uint64_t pieces,
+                             struct btree_cursor *cursor, struct update_need *need);
+/* The first extent that ends behind `first`, and up to `limit` of its successors, cover [*begin,
+ * *end) with or without holes. NOT_FOUND, AGAIN. Lock shared or exclusive. */
+enum status extents_next(struct file *file, uint64_t first, uint64_t limit, uint64_t *begin,
+                         uint64_t *end, struct btree_cursor *cursor);
+/* Number of extents that the map becomes. */
+uint64_t extents_count(const struct block_map *map);
+/* Removes what is in the range and releases its blocks. In an update. */
+void extents_punch(struct file *file, uint64_t first, uint64_t count);
+/* Adds the mapped blocks, which were in flight, to a hole. In an update. */
+void extents_add(struct file *file, uint64_t first, const struct block_map *map);
+
+#endif
