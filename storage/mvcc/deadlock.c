@@ -9,8 +9,9 @@
  *
  * A circle may be due to the order of arrival alone: A has what B waits for, and now A comes again,
  * behind B. It dissolves if A goes first. Only a circle of held locks costs a victim: the member
- * that changed the fewest records; among equals that with the fewest locks; among equals the one
- * that began last. Who does not want to wait makes no victim: it gives up by itself.
+ * that weighs least: it changed the fewest records, counted twice for each time that it had to
+ * start over, so that nobody is a victim for ever. Among equals that with the fewest locks; among
+ * equals the one that began last. Who does not want to wait makes no victim: it gives up by itself.
  */
 #include "base/assert.h"
 #include "base/log.h"
@@ -77,9 +78,16 @@ static bool pass_queue(const struct search *search) {
     return true;
 }
 
+static uint64_t weight(const struct mvcc_transaction *transaction) {
+    uint64_t weight = transaction->record_count + 1;
+    for (unsigned i = 0; i < transaction->restarts && weight <= UINT64_MAX / 2; i++)
+        weight *= 2;
+    return weight;
+}
+
 static bool is_cheaper(const struct mvcc_transaction *a, const struct mvcc_transaction *b) {
-    if (a->record_count != b->record_count)
-        return a->record_count < b->record_count;
+    if (weight(a) != weight(b))
+        return weight(a) < weight(b);
     if (a->request_count != b->request_count)
         return a->request_count < b->request_count;
     return a->id > b->id;

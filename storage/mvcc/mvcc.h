@@ -5,7 +5,8 @@
  * A record is a key and a value. Below lies a store that holds the newest committed record of each
  * key and changes many of them in one atomic step; here lies what transactions need beyond that:
  * uncommitted changes, older committed versions for as long as some transaction still looks at
- * them, and locks. None of it is on disk: after a crash the store alone says what was committed.
+ * them, and locks. None of it is on disk: after a crash the store alone says what was committed,
+ * and after mvcc_commit() it is the store who can say when that is durable.
  *
  *     struct mvcc_transaction *t;
  *     status = mvcc_begin(mvcc, &(struct mvcc_options){MVCC_SERIALIZABLE, OS_FOREVER}, &t);
@@ -13,16 +14,20 @@
  *         status = mvcc_insert(t, &key, value, length);
  *     ...
  *     if (status == STATUS_OK)
- *         status = mvcc_commit(t);
- *     if (status != STATUS_OK)
- *         mvcc_abort(t);
+ *         status = mvcc_commit(t, NULL);
  *     if (status == STATUS_DEADLOCK || status == STATUS_CONFLICT)
- *         start over
+ *         mvcc_restart(t) and do it again
+ *     else if (status != STATUS_OK)
+ *         mvcc_abort(t);
  *
  * A transaction is used by one thread at a time; different ones by any threads at once. Calls may
  * sleep. A call that fails has changed no record; the transaction goes on, and may commit what it
- * did before, except after DEADLOCK, where everything that it did is undone and only mvcc_abort()
- * is left. Locks, also those of failed calls, are held until commit or abort.
+ * did before, except after DEADLOCK, where everything that it did is undone and only mvcc_restart()
+ * and mvcc_abort() are left. Locks, also those of failed calls, are held until commit, abort or
+ * restart.
+ *
+ * Record locks come before every lock of the store's: whoever waits for a record holds no lock that
+ * the store's read, next or apply may take.
  *
  * What other transactions can do to one of each level (docs/DESIGN.md says how and why):
  *
@@ -46,7 +51,8 @@
 
 /* ---- keys ---- */
 
-#define MVCC_KEY_SIZE 24u
+/* Bytes: those of a tree's number and of a key in a B+tree make 25. The rest is room. */
+#define MVCC_KEY_SIZE 31u
 
 /* Ordered as memcmp() orders bytes; of two keys that begin alike the shorter one comes first. Put
  * numbers in big-endian order. Any length, also 0, up to MVCC_KEY_SIZE. */
@@ -82,18 +88,29 @@ struct mvcc_change {
     size_t length;     /* bytes; 0 for MVCC_DELETE */
 };
 
-/* Called by any number of threads at once, none of mvcc's locks held; may sleep. Nobody but
- * mvcc changes records of the store. */
+/*
+ * Called by any number of threads at once, not under mvcc's own lock, so they may sleep and read
+ * from a device; but record locks of their caller's transaction are held, so they must not wait for
+ * another transaction. Nobody but mvcc changes records of the store. What others do change in the
+ * same place (a count that the store keeps itself) is not part of a value: read and next leave it
+ * out, apply leaves it alone.
+ */
 struct mvcc_store {
     /* Copies the record's value (value_max bytes of room). NOT_FOUND; another status becomes that
      * of the caller's call. */
     enum status (*read)(void *context, const struct mvcc_key *key, void *value, size_t *length);
-    /* Finds the first record whose key is at least `from`; as read. */
-    enum status (*next)(void *context, const struct mvcc_key *from, struct mvcc_key *found,
-                        void *value, size_t *length);
-    /* Makes all changes or none: for every read and next a single moment. They are in ascending
-     * order, each key once, at least one. After an error nothing has changed. */
-    enum status (*apply)(void *context, const struct mvcc_change *changes, size_t count);
+    /* Finds the first record with from <= key <= last; as read. */
+    enum status (*next)(void *context, const struct mvcc_key *from, const struct mvcc_key *last,
+                        struct mvcc_key *found, void *value, size_t *length);
+    /*
+     * Makes all changes or none: for every read and next a single moment. They are in ascending
+     * order, each key once; none only if there is an attachment. After an error nothing has
+     * changed. Transactions of which one depends on the other are applied in that order, the second
+     * one after the first has returned; others at once. So a store that makes a prefix of what it
+     * applied durable never has an effect without its cause.
+     */
+    enum status (*apply)(void *context, const struct mvcc_change *changes, size_t count,
+                         void *attachment);
     void *context;
     size_t value_max; /* bytes that a value may have */
 };
@@ -115,6 +132,7 @@ struct mvcc_info {
     uint64_t versions;     /* in memory: uncommitted, current and older ones */
     uint64_t commits;      /* ... of these since mvcc_create() */
     uint64_t aborts;
+    uint64_t restarts;
     uint64_t deadlocks; /* victims */
     uint64_t conflicts;
 };
@@ -141,20 +159,32 @@ enum status mvcc_begin(struct mvcc *mvcc, const struct mvcc_options *options,
 
 /*
  * Applies all changes at once and, if that is OK, releases the transaction. Any error, also one of
- * the store's apply, leaves it as it was before the call: try again, or abort. Without changes it
- * does not fail, unless with DEADLOCK. NO_MEMORY, DEADLOCK (see above).
+ * the store's apply, leaves it as it was before the call: try again, or abort. How durable it is on
+ * return is the store's affair: the caller waits for that afterwards, when all locks are given back
+ * and others can join the same flush.
+ *
+ * The attachment is for the store's apply alone: what belongs to the same atomic step, but is not
+ * in records, and what the caller wants to know of that step. With one, apply is called also if
+ * there is nothing to change. NULL: none; then a transaction without changes does not fail, unless
+ * with DEADLOCK. NO_MEMORY, DEADLOCK (see above), the store's.
  */
-enum status mvcc_commit(struct mvcc_transaction *transaction);
+enum status mvcc_commit(struct mvcc_transaction *transaction, void *attachment);
 
 /* Undoes everything and releases the transaction. Does not fail. */
 void mvcc_abort(struct mvcc_transaction *transaction);
+
+/* Undoes everything, gives back all locks, and begins anew, which is possible after any error: also
+ * after DEADLOCK, and with a new view after CONFLICT. Does not fail. Better than abort and begin:
+ * with each restart the transaction is less likely to be the next victim (docs/DESIGN.md), so in
+ * the end it gets through. */
+void mvcc_restart(struct mvcc_transaction *transaction);
 
 /*
  * All calls below may also give
  *     INVALID    a key or value that is too long, a range whose end lies before its start
  *     NO_MEMORY
  *     TIMEOUT    the lock was not to be had in time
- *     DEADLOCK   chosen to end a deadlock, now or in an earlier call: abort, start over
+ *     DEADLOCK   chosen to end a deadlock, now or in an earlier call: start over
  *     CONFLICT   a SNAPSHOT transaction wants to change what another changed since it began: it
  *                must start over to do that
  * and what the store's read and next give.

@@ -85,6 +85,7 @@ struct mvcc_transaction {
     uint64_t id;
     enum mvcc_isolation isolation;
     uint64_t timeout_ns;
+    unsigned restarts;
     struct list_node link;      /* in mvcc.transactions */
     struct list_node view_link; /* in mvcc.views while it has a view */
     uint64_t view;

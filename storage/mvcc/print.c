@@ -57,28 +57,33 @@ static void print_change(const struct printer *printer, const struct mvcc_versio
 
 static void print_transaction(const struct printer *printer,
                               const struct mvcc_transaction *transaction) {
-    print(printer, "transaction %llu: %s, %s, %llu records changed, %llu locks",
+    print(printer, "transaction %llu: %s, %s, %u restarts, %llu records changed, %llu locks",
           (unsigned long long)transaction->id, isolation_names[transaction->isolation],
           transaction->doomed            ? "ended by a deadlock"
           : transaction->waiting != NULL ? "waiting"
                                          : "running",
-          (unsigned long long)transaction->record_count,
+          transaction->restarts, (unsigned long long)transaction->record_count,
           (unsigned long long)transaction->request_count);
     if (!list_is_empty(&transaction->view_link))
         print(printer, "  view of commit %llu", (unsigned long long)transaction->view);
-    LIST_FOR_EACH(link, &transaction->requests)
-    print_request(printer, LIST_CONTAINER(link, struct mvcc_request, link));
-    LIST_FOR_EACH(link, &transaction->changes)
-    print_change(printer, LIST_CONTAINER(link, struct mvcc_version, link));
-    LIST_FOR_EACH(link, &transaction->savepoints)
-    print(printer, "  savepoint %llu",
-          (unsigned long long)LIST_CONTAINER(link, struct mvcc_savepoint, link)->sequence);
+    LIST_FOR_EACH(link, &transaction->requests) {
+        print_request(printer, LIST_CONTAINER(link, struct mvcc_request, link));
+    }
+    LIST_FOR_EACH(link, &transaction->changes) {
+        print_change(printer, LIST_CONTAINER(link, struct mvcc_version, link));
+    }
+    LIST_FOR_EACH(link, &transaction->savepoints) {
+        const struct mvcc_savepoint *savepoint = LIST_CONTAINER(link, struct mvcc_savepoint, link);
+        print(printer, "  savepoint %llu", (unsigned long long)savepoint->sequence);
+    }
 }
 
 static void print_record(const struct printer *printer, const struct mvcc_record *record) {
     char key[MVCC_KEY_TEXT_SIZE];
-    print(printer, "record %s: changed by transaction %llu", mvcc_key_text(&record->key, key),
-          (unsigned long long)(record->writer != NULL ? record->writer->id : 0));
+    print(printer, "record %s", mvcc_key_text(&record->key, key));
+    if (record->writer != NULL)
+        print(printer, "  being changed by transaction %llu",
+              (unsigned long long)record->writer->id);
     LIST_FOR_EACH(link, &record->versions) {
         const struct mvcc_version *version = LIST_CONTAINER(link, struct mvcc_version, link);
         print(printer, "  version of commit %llu: %s, %zu bytes",
@@ -103,14 +108,16 @@ void mvcc_print(struct mvcc *mvcc, mvcc_line *line, void *context) {
     const struct mvcc_info *info = &mvcc->info;
     print(&printer,
           "commit %llu; %llu transactions (%llu waiting), %llu locks, %llu records, %llu versions; "
-          "so far %llu commits, %llu aborts, %llu deadlocks, %llu conflicts",
+          "so far %llu commits, %llu aborts, %llu restarts, %llu deadlocks, %llu conflicts",
           (unsigned long long)mvcc->stamp, (unsigned long long)info->transactions,
           (unsigned long long)info->waiting, (unsigned long long)info->locks,
           (unsigned long long)info->records, (unsigned long long)info->versions,
           (unsigned long long)info->commits, (unsigned long long)info->aborts,
-          (unsigned long long)info->deadlocks, (unsigned long long)info->conflicts);
-    LIST_FOR_EACH(link, &mvcc->transactions)
-    print_transaction(&printer, LIST_CONTAINER(link, struct mvcc_transaction, link));
+          (unsigned long long)info->restarts, (unsigned long long)info->deadlocks,
+          (unsigned long long)info->conflicts);
+    LIST_FOR_EACH(link, &mvcc->transactions) {
+        print_transaction(&printer, LIST_CONTAINER(link, struct mvcc_transaction, link));
+    }
     print_records(&printer, mvcc);
     os_mutex_unlock(&mvcc->lock);
 }

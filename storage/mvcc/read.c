@@ -67,12 +67,12 @@ static enum status next_stored(struct mvcc_transaction *transaction, const struc
     struct mvcc *mvcc = transaction->mvcc;
     os_mutex_unlock(&mvcc->lock);
     enum status status =
-        mvcc->store.next(mvcc->store.context, from, found, transaction->scratch, length);
+        mvcc->store.next(mvcc->store.context, from, last, found, transaction->scratch, length);
     os_mutex_lock(&mvcc->lock);
-    if (status != STATUS_OK)
-        return status;
-    ASSERT(mvcc_key_compare(found, from) >= 0 && *length <= mvcc->store.value_max);
-    return mvcc_key_compare(found, last) <= 0 ? STATUS_OK : STATUS_NOT_FOUND;
+    ASSERT(status != STATUS_OK ||
+           (mvcc_key_compare(found, from) >= 0 && mvcc_key_compare(found, last) <= 0 &&
+            *length <= mvcc->store.value_max));
+    return status;
 }
 
 /* Delivers the first record in memory, of those in the range, that the transaction sees.

@@ -87,6 +87,18 @@ void mvcc_abort(struct mvcc_transaction *transaction) {
     finish(transaction);
 }
 
+void mvcc_restart(struct mvcc_transaction *transaction) {
+    struct mvcc *mvcc = transaction->mvcc;
+    os_mutex_lock(&mvcc->lock);
+    mvcc_transaction_rollback(transaction);
+    transaction->doomed = false;
+    transaction->restarts++;
+    mvcc->info.restarts++;
+    if (transaction->isolation == MVCC_SNAPSHOT)
+        mvcc_view_take(transaction);
+    os_mutex_unlock(&mvcc->lock);
+}
+
 /* A record that the transaction made and deleted again has nothing to tell the store. */
 static bool is_nothing(const struct mvcc_version *version) {
     return version->deleted && mvcc_record_newest(version->record)->deleted;
@@ -135,9 +147,9 @@ static void sort(struct mvcc_change *changes, size_t count) {
     }
 }
 
-static enum status apply(struct mvcc_transaction *transaction) {
+static enum status apply(struct mvcc_transaction *transaction, void *attachment) {
     struct mvcc *mvcc = transaction->mvcc;
-    if (transaction->record_count == 0)
+    if (transaction->record_count == 0 && attachment == NULL)
         return STATUS_OK;
     struct mvcc_change *changes = os_alloc(transaction->record_count * sizeof *changes);
     if (changes == NULL)
@@ -147,8 +159,8 @@ static enum status apply(struct mvcc_transaction *transaction) {
     os_mutex_unlock(&mvcc->lock);
     sort(changes, count);
     enum status status = STATUS_OK;
-    if (count > 0)
-        status = mvcc->store.apply(mvcc->store.context, changes, count);
+    if (count > 0 || attachment != NULL)
+        status = mvcc->store.apply(mvcc->store.context, changes, count, attachment);
     os_free(changes);
     return status;
 }
@@ -185,11 +197,11 @@ static void publish(struct mvcc_transaction *transaction) {
     transaction->record_count = 0;
 }
 
-enum status mvcc_commit(struct mvcc_transaction *transaction) {
+enum status mvcc_commit(struct mvcc_transaction *transaction, void *attachment) {
     struct mvcc *mvcc = transaction->mvcc;
     if (transaction->doomed)
         return STATUS_DEADLOCK;
-    enum status status = apply(transaction);
+    enum status status = apply(transaction, attachment);
     if (status != STATUS_OK)
         return status;
     os_mutex_lock(&mvcc->lock);

@@ -31,8 +31,8 @@ static bool lost_update(enum mvcc_isolation isolation) {
     uint64_t b = 0;
     assert_int_equal(get(one, 1, &a), STATUS_OK);
     assert_int_equal(get(other, 1, &b), STATUS_OK);
-    bool other_done = put(other, 1, b + 5) == STATUS_OK && mvcc_commit(other) == STATUS_OK;
-    bool one_done = put(one, 1, a + 7) == STATUS_OK && mvcc_commit(one) == STATUS_OK;
+    bool other_done = put(other, 1, b + 5) == STATUS_OK && mvcc_commit(other, NULL) == STATUS_OK;
+    bool one_done = put(one, 1, a + 7) == STATUS_OK && mvcc_commit(one, NULL) == STATUS_OK;
     if (!other_done)
         mvcc_abort(other);
     if (!one_done)
@@ -48,7 +48,7 @@ static bool non_repeatable_read(enum mvcc_isolation isolation) {
     assert_int_equal(get(one, 1, &before), STATUS_OK);
     (void)commit_one(&store, 1, 11);
     assert_int_equal(get(one, 1, &after), STATUS_OK);
-    assert_int_equal(mvcc_commit(one), STATUS_OK);
+    assert_int_equal(mvcc_commit(one, NULL), STATUS_OK);
     return before != after;
 }
 
@@ -60,11 +60,11 @@ static bool read_skew(enum mvcc_isolation isolation) {
     uint64_t second = 0;
     assert_int_equal(get(one, 1, &first), STATUS_OK);
     if (put(other, 2, 30) == STATUS_OK && put(other, 1, 0) == STATUS_OK)
-        assert_int_equal(mvcc_commit(other), STATUS_OK);
+        assert_int_equal(mvcc_commit(other, NULL), STATUS_OK);
     else
         mvcc_abort(other);
     assert_int_equal(get(one, 2, &second), STATUS_OK);
-    assert_int_equal(mvcc_commit(one), STATUS_OK);
+    assert_int_equal(mvcc_commit(one, NULL), STATUS_OK);
     return first + second != 30;
 }
 
@@ -76,7 +76,7 @@ static bool phantom(enum mvcc_isolation isolation) {
     assert_int_equal(scan(one, 0, 9, before), STATUS_OK);
     (void)commit_one(&store, 5, 50);
     assert_int_equal(scan(one, 0, 9, after), STATUS_OK);
-    assert_int_equal(mvcc_commit(one), STATUS_OK);
+    assert_int_equal(mvcc_commit(one, NULL), STATUS_OK);
     return memcmp(before, after, sizeof before) != 0;
 }
 
@@ -88,7 +88,7 @@ static bool vanishing(enum mvcc_isolation isolation) {
     assert_int_equal(scan(one, 0, 9, before), STATUS_OK);
     (void)commit_one(&store, 2, ABSENT);
     assert_int_equal(scan(one, 0, 9, after), STATUS_OK);
-    assert_int_equal(mvcc_commit(one), STATUS_OK);
+    assert_int_equal(mvcc_commit(one, NULL), STATUS_OK);
     return memcmp(before, after, sizeof before) != 0;
 }
 
@@ -107,7 +107,7 @@ static bool write_skew(enum mvcc_isolation isolation) {
         done[i] = put(transactions[i], 1 + i, 1000 + i) == STATUS_OK;
     for (unsigned i = 0; i < 2; i++) {
         if (done[i])
-            assert_int_equal(mvcc_commit(transactions[i]), STATUS_OK);
+            assert_int_equal(mvcc_commit(transactions[i], NULL), STATUS_OK);
         else
             mvcc_abort(transactions[i]);
     }
@@ -127,7 +127,7 @@ static bool write_skew_by_phantom(enum mvcc_isolation isolation) {
         done[i] = put(transactions[i], 23 + 3 * i, 1) == STATUS_OK;
     for (unsigned i = 0; i < 2; i++) {
         if (done[i])
-            assert_int_equal(mvcc_commit(transactions[i]), STATUS_OK);
+            assert_int_equal(mvcc_commit(transactions[i], NULL), STATUS_OK);
         else
             mvcc_abort(transactions[i]);
     }
@@ -178,7 +178,7 @@ static void snapshots_conflict(void **state) {
     assert_int_equal(get(one, 1, &value), STATUS_OK);
     assert_true(value == ABSENT);
     assert_int_equal(put(one, 2, 7), STATUS_OK);
-    assert_int_equal(mvcc_commit(one), STATUS_OK);
+    assert_int_equal(mvcc_commit(one, NULL), STATUS_OK);
     assert_true(committed(&store, 1) == 5 && committed(&store, 2) == 7);
     struct mvcc_info info;
     mvcc_info(store.mvcc, &info);
@@ -196,7 +196,7 @@ static void aborted_changes_do_not_conflict(void **state) {
     assert_int_equal(put(one, 1, 6), STATUS_TIMEOUT);
     mvcc_abort(other);
     assert_int_equal(put(one, 1, 6), STATUS_OK);
-    assert_int_equal(mvcc_commit(one), STATUS_OK);
+    assert_int_equal(mvcc_commit(one, NULL), STATUS_OK);
     memstore_stop(&store);
 }
 
@@ -212,7 +212,7 @@ static void reading_for_update_loses_nothing(void **state) {
     assert_int_equal(value, 10);
     assert_int_equal(get_for_update(other, 1, &value), STATUS_TIMEOUT);
     assert_int_equal(put(one, 1, 15), STATUS_OK);
-    assert_int_equal(mvcc_commit(one), STATUS_OK);
+    assert_int_equal(mvcc_commit(one, NULL), STATUS_OK);
     assert_int_equal(get_for_update(other, 1, &value), STATUS_OK);
     assert_int_equal(value, 15);
     mvcc_abort(other);
@@ -233,9 +233,9 @@ static void serializable_holds_off_every_level(void **state) {
         assert_int_equal(put(other, 1, 5), STATUS_TIMEOUT);
         assert_int_equal(put(other, 15, 5), STATUS_TIMEOUT);
         assert_int_equal(put(other, 20, 5), STATUS_OK);
-        assert_int_equal(mvcc_commit(one), STATUS_OK);
+        assert_int_equal(mvcc_commit(one, NULL), STATUS_OK);
         assert_int_equal(put(other, 1, 5), STATUS_OK);
-        assert_int_equal(mvcc_commit(other), STATUS_OK);
+        assert_int_equal(mvcc_commit(other, NULL), STATUS_OK);
         memstore_stop(&store);
     }
 }

@@ -20,7 +20,7 @@ static void work(void *argument) {
     struct worker *worker = argument;
     worker->status = put(worker->transaction, worker->number, 1);
     if (worker->status == STATUS_OK) {
-        enum status status = mvcc_commit(worker->transaction);
+        enum status status = mvcc_commit(worker->transaction, NULL);
         ASSERT(status == STATUS_OK);
     } else {
         mvcc_abort(worker->transaction);
@@ -139,7 +139,7 @@ static void queues_cost_no_victim(void **state) {
         start(&writer);
         await_waiting(&store, 1);
         assert_int_equal(put(reader, 1, 8), STATUS_OK);
-        assert_int_equal(mvcc_commit(reader), STATUS_OK);
+        assert_int_equal(mvcc_commit(reader, NULL), STATUS_OK);
         os_thread_join(writer.thread);
         assert_int_equal(writer.status, STATUS_OK);
         assert_int_equal(deadlocks(), 0);
@@ -163,7 +163,7 @@ static void longer_queues_cost_no_victim(void **state) {
     start(&d); /* waits for c */
     await_waiting(&store, 2);
     assert_int_equal(get(a, 2, &value), STATUS_OK);
-    assert_int_equal(mvcc_commit(a), STATUS_OK);
+    assert_int_equal(mvcc_commit(a, NULL), STATUS_OK);
     os_thread_join(c.thread);
     os_thread_join(d.thread);
     assert_int_equal(c.status, STATUS_OK);
@@ -205,7 +205,7 @@ static void timeout(void **state) {
     assert_int_equal(put(hasty, 1, 5), STATUS_TIMEOUT);
     assert_true(os_now_ns() - before >= SECOND / 50);
     assert_int_equal(put(hasty, 2, 5), STATUS_OK);
-    assert_int_equal(mvcc_commit(hasty), STATUS_OK);
+    assert_int_equal(mvcc_commit(hasty, NULL), STATUS_OK);
     mvcc_abort(holder);
     assert_true(committed(&store, 1) == ABSENT && committed(&store, 2) == 5);
     memstore_stop(&store);
@@ -237,9 +237,67 @@ static void a_victim_is_done(void **state) {
     assert_int_equal(mvcc_savepoint(victim, &savepoint), STATUS_DEADLOCK);
     assert_int_equal(mvcc_rollback_to(victim, savepoint), STATUS_DEADLOCK);
     assert_int_equal(mvcc_release(victim, savepoint), STATUS_DEADLOCK);
-    assert_int_equal(mvcc_commit(victim), STATUS_DEADLOCK);
+    assert_int_equal(mvcc_commit(victim, NULL), STATUS_DEADLOCK);
     mvcc_abort(victim);
     assert_int_equal(committed(&store, 1), 1);
+    memstore_stop(&store);
+}
+
+/* One that was a victim starts over as the heavier of two equals, and then also outweighs one that
+ * changed a record more. */
+static void who_started_over_is_spared(void **state) {
+    (void)state;
+    for (unsigned more = 0; more < 2; more++) {
+        memstore_start(&store);
+        struct worker older = {.transaction = begin_patient(MVCC_SERIALIZABLE), .number = 1};
+        struct mvcc_transaction *younger = begin_patient(MVCC_SERIALIZABLE);
+        assert_int_equal(put(younger, 5, 1), STATUS_OK);
+        for (unsigned i = 0; i <= more; i++)
+            mvcc_restart(younger);
+        assert_int_equal(put(younger, 1, 5), STATUS_OK);
+        for (unsigned i = 0; i <= more; i++)
+            assert_int_equal(put(older.transaction, 2 + i, 6), STATUS_OK);
+        start(&older);
+        await_waiting(&store, 1);
+        assert_int_equal(put(younger, 2, 7), STATUS_OK);
+        os_thread_join(older.thread);
+        assert_int_equal(older.status, STATUS_DEADLOCK);
+        assert_int_equal(mvcc_commit(younger, NULL), STATUS_OK);
+        assert_true(committed(&store, 1) == 5 && committed(&store, 2) == 7);
+        assert_true(committed(&store, 5) == ABSENT);
+        memstore_stop(&store);
+    }
+}
+
+/* A victim that starts over has no lock, change or savepoint of its former life, and sees what was
+ * committed meanwhile. */
+static void a_victim_starts_over(void **state) {
+    (void)state;
+    memstore_start(&store);
+    struct mvcc_transaction *victim = begin_patient(MVCC_SNAPSHOT);
+    struct worker other = {.transaction = begin_patient(MVCC_SERIALIZABLE), .number = 1};
+    uint64_t value = 0;
+    uint64_t savepoint = 0;
+    assert_int_equal(mvcc_savepoint(victim, &savepoint), STATUS_OK);
+    assert_int_equal(put(victim, 1, 5), STATUS_OK);
+    for (uint64_t i = 2; i < 4; i++)
+        assert_int_equal(put(other.transaction, i, 6), STATUS_OK);
+    start(&other);
+    await_waiting(&store, 1);
+    assert_int_equal(put(victim, 2, 7), STATUS_DEADLOCK);
+    os_thread_join(other.thread);
+    mvcc_restart(victim);
+    assert_int_equal(mvcc_rollback_to(victim, savepoint), STATUS_INVALID);
+    for (uint64_t i = 1; i < 4; i++) {
+        assert_int_equal(get(victim, i, &value), STATUS_OK);
+        assert_int_equal(value, i == 1 ? 1 : 6);
+    }
+    assert_int_equal(put(victim, 2, 8), STATUS_OK);
+    assert_int_equal(mvcc_commit(victim, NULL), STATUS_OK);
+    assert_int_equal(committed(&store, 2), 8);
+    struct mvcc_info info;
+    mvcc_info(store.mvcc, &info);
+    assert_int_equal(info.restarts, 1);
     memstore_stop(&store);
 }
 
@@ -339,6 +397,8 @@ int main(void) {
         cmocka_unit_test(first_come_first_served),
         cmocka_unit_test(timeout),
         cmocka_unit_test(a_victim_is_done),
+        cmocka_unit_test(who_started_over_is_spared),
+        cmocka_unit_test(a_victim_starts_over),
         cmocka_unit_test(modes_exclude),
         cmocka_unit_test(locks_of_neighbours_merge),
         cmocka_unit_test(nonsense_is_refused),

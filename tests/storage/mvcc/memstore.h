@@ -25,6 +25,7 @@ struct memstore {
     uint64_t values[MEMSTORE_KEYS];
     enum status fail_read, fail_next, fail_apply; /* OK: they do not */
     unsigned applies;
+    void *attachment; /* of the newest apply */
     /* Called before a read, a next or an apply takes effect, without the lock; NULL: not. */
     void (*before_read)(void *context);
     void (*before_apply)(void *context);
@@ -98,7 +99,8 @@ static inline enum status memstore_read(void *context, const struct mvcc_key *ke
 }
 
 static inline enum status memstore_next(void *context, const struct mvcc_key *from,
-                                        struct mvcc_key *found, void *value, size_t *length) {
+                                        const struct mvcc_key *last, struct mvcc_key *found,
+                                        void *value, size_t *length) {
     struct memstore *store = context;
     memstore_hook(store, store->before_read);
     os_mutex_lock(&store->lock);
@@ -108,19 +110,21 @@ static inline enum status memstore_next(void *context, const struct mvcc_key *fr
         while (number < MEMSTORE_KEYS && store->values[number] == ABSENT)
             number++;
         *found = key_of(number);
-        status = memstore_find(store, number, value, length);
+        status = mvcc_key_compare(found, last) > 0 ? STATUS_NOT_FOUND
+                                                   : memstore_find(store, number, value, length);
     }
     os_mutex_unlock(&store->lock);
     return status;
 }
 
 static inline enum status memstore_apply(void *context, const struct mvcc_change *changes,
-                                         size_t count) {
+                                         size_t count, void *attachment) {
     struct memstore *store = context;
     memstore_hook(store, store->before_apply);
     os_mutex_lock(&store->lock);
     enum status status = store->fail_apply;
-    ASSERT(count > 0);
+    ASSERT(count > 0 || attachment != NULL);
+    store->attachment = attachment;
     for (size_t i = 0; i < count && status == STATUS_OK; i++) {
         const struct mvcc_change *change = &changes[i];
         ASSERT(i == 0 || mvcc_key_compare(&changes[i - 1].key, &change->key) < 0);
@@ -243,7 +247,7 @@ static inline uint64_t committed(struct memstore *store, uint64_t number) {
     struct mvcc_transaction *transaction = begin(store, MVCC_READ_COMMITTED);
     uint64_t value = 0;
     assert_int_equal(get(transaction, number, &value), STATUS_OK);
-    assert_int_equal(mvcc_commit(transaction), STATUS_OK);
+    assert_int_equal(mvcc_commit(transaction, NULL), STATUS_OK);
     return value;
 }
 
@@ -252,7 +256,7 @@ static inline enum status commit_one(struct memstore *store, uint64_t number, ui
     struct mvcc_transaction *transaction = begin(store, MVCC_READ_COMMITTED);
     enum status status = put(transaction, number, value);
     if (status == STATUS_OK)
-        status = mvcc_commit(transaction);
+        status = mvcc_commit(transaction, NULL);
     if (status != STATUS_OK)
         mvcc_abort(transaction);
     return status;
