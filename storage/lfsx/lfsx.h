@@ -117,8 +117,8 @@ void lfsx_pool_statistics(struct lfsx_pool *pool, struct lfsx_pool_statistics *s
 
 /* ---- volumes ---- */
 
-/* A valid name is 1..LFSX_NAME_MAX bytes of UTF-8 without control characters and '/', and neither
- * "." nor "..". */
+/* A valid name is 1..LFSX_NAME_MAX bytes of UTF-8 without control characters, '/' and '@', and
+ * neither "." nor "..". */
 bool lfsx_name_is_valid(const char *name, size_t length);
 
 struct lfsx_volume_info {

@@ -186,16 +186,22 @@ _Static_assert(sizeof(struct disk_node) == 64, "node");
 /* ---- item types and values ---- */
 
 enum disk_item_type {
-    DISK_TYPE_INODE = 1,   /* (inode, 0): disk_inode */
-    DISK_TYPE_ENTRY = 2,   /* (directory inode, name hash and slot): disk_entry and the name */
-    DISK_TYPE_EXTENT = 4,  /* (inode, first block): disk_extent and its checksums */
-    DISK_TYPE_DATASET = 16 /* catalog only: (dataset id, 0): disk_dataset and the name */
+    DISK_TYPE_INODE = 1,     /* (inode, 0): disk_inode */
+    DISK_TYPE_ENTRY = 2,     /* (directory inode, name hash and slot): disk_entry and the name */
+    DISK_TYPE_EXTENT = 4,    /* (inode, first block): disk_extent and its checksums */
+    DISK_TYPE_DATASET = 16,  /* catalog only: (dataset id, 0): disk_dataset and the name */
+    DISK_TYPE_SNAPSHOT = 17, /* catalog only: (dataset id, epoch): disk_snapshot and the name */
+    DISK_TYPE_SCHEDULE = 18, /* catalog only: (dataset id, 0): disk_schedule_rule, one or more */
+    DISK_TYPE_DEAD_SUM = 24, /* dead tree only: (era and birth, 0): disk_dead_sum */
+    DISK_TYPE_DEAD = 25      /* dead tree only: (era and birth, first block): disk_dead */
 };
 
-#define DISK_OWNER_CATALOG 1u  /* the catalog tree's owner number */
-#define DISK_FIRST_DATASET 16u /* identifiers below are the format's own */
-#define DISK_CATALOG_NAMES 0u  /* the catalog's inode under which dataset names stand */
-#define DISK_ROOT_INODE 1u     /* in a dataset: the volume's file or the share's root */
+#define DISK_OWNER_CATALOG 1u        /* the catalog tree's owner number */
+#define DISK_FIRST_DATASET 16u       /* identifiers below are the format's own */
+#define DISK_CATALOG_NAMES 0u        /* the catalog's inode under which dataset names stand */
+#define DISK_ROOT_INODE 1u           /* in a dataset: the volume's file or the share's root */
+#define DISK_OWNER_DEAD (1ull << 63) /* set in the owner number of a dataset's dead tree */
+#define DISK_EPOCH_MAX UINT32_MAX
 
 struct disk_inode {
     le32 mode; /* type and permission bits as in POSIX's st_mode */
@@ -268,20 +274,78 @@ struct disk_dataset {
     le64 id;
     uint8_t uuid[16];
     uint8_t kind;  /* DISK_DATASET_VOLUME */
-    uint8_t state; /* DISK_DATASET_LIVE or DISK_DATASET_DELETING */
+    uint8_t state; /* DISK_DATASET_LIVE and so on */
     uint8_t name_length;
     uint8_t reserved[5];
     struct disk_pointer root; /* root node of its tree */
     le64 node_blocks;         /* nodes in its tree */
     le64 data_blocks;         /* data blocks that its extents name */
     le64 created_ns;
-    le64 birth; /* epoch */
-    uint8_t reserved2[96];
+    le64 birth;               /* epoch */
+    struct disk_pointer dead; /* root node of its dead tree; nothing: it is empty */
+    le64 dead_nodes;          /* in the dead tree */
+    le64 origin;              /* dataset that it was cloned from; 0: none */
+    le64 origin_epoch;        /* of the snapshot that it was cloned from */
+    le64 shared_blocks;       /* nodes and data blocks of its tree that belong to the origin */
+    le64 flags;               /* DISK_DATASET_PROTECTED */
+    le64 keep_deleted_ns;     /* how long it can be brought back after it was deleted */
+    le64 deleted_ns;          /* when it was, if it is DISK_DATASET_DELETED */
+    uint8_t reserved2[136];
     uint8_t name[]; /* none while deleting */
 };
-_Static_assert(sizeof(struct disk_dataset) == 192, "dataset");
+_Static_assert(sizeof(struct disk_dataset) == 320, "dataset");
+_Static_assert(offsetof(struct disk_dataset, dead) == 96, "dataset");
 #define DISK_DATASET_VOLUME 1u
 #define DISK_DATASET_LIVE 0u
-#define DISK_DATASET_DELETING 1u
+#define DISK_DATASET_DELETING 1u  /* what it holds is being freed */
+#define DISK_DATASET_DELETED 2u   /* it can still be brought back; its record has the name */
+#define DISK_DATASET_PROTECTED 1u /* refuses to be deleted */
+
+/* When snapshots of a dataset are taken by themselves, and how many are kept: of the newest
+ * `keep` intervals, each `interval_ns` long, one snapshot. Rules stand by rising interval. */
+struct disk_schedule_rule {
+    le64 interval_ns;
+    le64 keep;
+};
+_Static_assert(sizeof(struct disk_schedule_rule) == 16, "schedule rule");
+#define DISK_SCHEDULE_RULES_MAX 32u
+
+/* The tree of a dataset as it was at the end of an epoch, which is the item's offset. Snapshots of
+ * several datasets with the same epoch were taken in one instant. */
+struct disk_snapshot {
+    uint8_t uuid[16];
+    struct disk_pointer root;
+    le64 node_blocks; /* as in disk_dataset, at that moment */
+    le64 data_blocks;
+    le64 shared_blocks;
+    le64 size; /* bytes of the volume */
+    le64 created_ns;
+    uint8_t state; /* DISK_SNAPSHOT_LIVE or DISK_SNAPSHOT_DELETING */
+    uint8_t flags; /* DISK_SNAPSHOT_AUTOMATIC */
+    uint8_t name_length;
+    uint8_t reserved[37];
+    uint8_t name[]; /* none while deleting */
+};
+_Static_assert(sizeof(struct disk_snapshot) == 128, "snapshot");
+#define DISK_SNAPSHOT_LIVE 0u
+#define DISK_SNAPSHOT_DELETING 1u
+#define DISK_SNAPSHOT_AUTOMATIC 1u
+
+/*
+ * The dead tree of a dataset holds what its live tree has dropped and a snapshot still has. An
+ * item's inode is (era << 32 | birth): era is the epoch of the newest snapshot when the blocks were
+ * dropped, birth the epoch in which they were written, birth <= era. They are in all snapshots from
+ * birth to era, and in no other.
+ */
+struct disk_dead {
+    le64 count; /* blocks, from the one that is the item's offset on */
+};
+_Static_assert(sizeof(struct disk_dead) == 8, "dead");
+
+/* Of all disk_dead with the same era and birth. */
+struct disk_dead_sum {
+    le64 blocks;
+};
+_Static_assert(sizeof(struct disk_dead_sum) == 8, "dead sum");
 
 #endif

@@ -64,7 +64,7 @@ bool lfsx_name_is_valid(const char *name, size_t length) {
     if (length == 0 || length > LFSX_NAME_MAX || !text_is_valid(name, length))
         return false;
     for (size_t i = 0; i < length; i++)
-        if (name[i] == '/')
+        if (name[i] == '/' || name[i] == '@')
             return false;
     bool dots = memcmp(name, "..", length < 2 ? length : 2) == 0;
     return !dots || length > 2;

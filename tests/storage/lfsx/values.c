@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #define VOLUME 20u
+#define EPOCH 7ull
 
 static struct geometry geometry;
 static uint8_t value[DISK_VALUE_MAX];
@@ -63,6 +64,45 @@ static struct item make_dataset(void) {
                          .length = sizeof *dataset + 4};
 }
 
+static struct item make_snapshot(void) {
+    struct disk_snapshot *snapshot = (struct disk_snapshot *)value;
+    memset(value, 0, sizeof value);
+    snapshot->root.block = le64_make(geometry.data_start);
+    snapshot->root.birth = le64_make(EPOCH);
+    snapshot->node_blocks = le64_make(1);
+    snapshot->name_length = 4;
+    memcpy(snapshot->name, "name", 4);
+    return (struct item){.key = {.inode = VOLUME, .type = DISK_TYPE_SNAPSHOT, .offset = EPOCH},
+                         .value = value,
+                         .length = sizeof *snapshot + 4};
+}
+
+static struct item make_schedule(void) {
+    struct disk_schedule_rule *rule = (struct disk_schedule_rule *)value;
+    *rule = (struct disk_schedule_rule){le64_make(1000000000), le64_make(60)};
+    return (struct item){.key = {.inode = VOLUME, .type = DISK_TYPE_SCHEDULE},
+                         .value = value,
+                         .length = sizeof *rule};
+}
+
+static struct item make_dead(void) {
+    struct disk_dead *dead = (struct disk_dead *)value;
+    dead->count = le64_make(3);
+    return (struct item){.key = {.inode = EPOCH << 32 | EPOCH,
+                                 .type = DISK_TYPE_DEAD,
+                                 .offset = geometry.data_start},
+                         .value = value,
+                         .length = sizeof *dead};
+}
+
+static struct item make_sum(void) {
+    struct disk_dead_sum *sum = (struct disk_dead_sum *)value;
+    sum->blocks = le64_make(3);
+    return (struct item){.key = {.inode = EPOCH << 32 | EPOCH, .type = DISK_TYPE_DEAD_SUM},
+                         .value = value,
+                         .length = sizeof *sum};
+}
+
 static enum status validate(const struct item *item, uint64_t owner) {
     const char *why = NULL;
     enum status status = value_validate(item, &geometry, owner, &why);
@@ -72,12 +112,16 @@ static enum status validate(const struct item *item, uint64_t owner) {
 
 static const struct {
     struct item (*make)(void);
-    uint64_t owner, other_owner;
+    uint64_t owner, other_owner, bad_inode;
 } kinds[] = {
-    {make_inode, VOLUME, DISK_OWNER_CATALOG},
-    {make_extent, VOLUME, DISK_OWNER_CATALOG},
-    {make_entry, DISK_OWNER_CATALOG, VOLUME},
-    {make_dataset, DISK_OWNER_CATALOG, VOLUME},
+    {make_inode, VOLUME, DISK_OWNER_CATALOG, 2},
+    {make_extent, VOLUME, DISK_OWNER_CATALOG, 2},
+    {make_entry, DISK_OWNER_CATALOG, VOLUME, 1},
+    {make_dataset, DISK_OWNER_CATALOG, VOLUME, VOLUME + 1},
+    {make_snapshot, DISK_OWNER_CATALOG, VOLUME, DISK_FIRST_DATASET - 1},
+    {make_schedule, DISK_OWNER_CATALOG, VOLUME | DISK_OWNER_DEAD, DISK_FIRST_DATASET - 1},
+    {make_dead, VOLUME | DISK_OWNER_DEAD, VOLUME, EPOCH << 32 | (EPOCH + 1)},
+    {make_sum, VOLUME | DISK_OWNER_DEAD, DISK_OWNER_CATALOG, EPOCH << 32},
 };
 
 static void items_belong_to_their_trees(void **state) {
@@ -115,7 +159,7 @@ static void lengths_and_keys(void **state) {
                              length == right ? STATUS_OK : STATUS_CORRUPT);
         }
         item = kinds[i].make();
-        item.key.inode += 1;
+        item.key.inode = kinds[i].bad_inode;
         assert_int_equal(validate(&item, kinds[i].owner), STATUS_CORRUPT);
         item = kinds[i].make();
         item.key.offset = UINT64_MAX;
@@ -124,14 +168,20 @@ static void lengths_and_keys(void **state) {
     }
 }
 
+static uint64_t owner_of(struct item (*make)(void)) {
+    for (unsigned i = 0; i < ARRAY_LENGTH(kinds); i++)
+        if (kinds[i].make == make)
+            return kinds[i].owner;
+    fail_msg("not in the list");
+    return 0;
+}
+
 /* Sets one field of an item to a value that it must not have. */
 #define REFUSES(make_item, structure, field, wrong)                                                \
     do {                                                                                           \
         struct item bad_item = make_item();                                                        \
         ((structure *)value)->field = wrong;                                                       \
-        bool in_catalog = make_item == make_entry || make_item == make_dataset;                    \
-        assert_int_equal(validate(&bad_item, in_catalog ? DISK_OWNER_CATALOG : VOLUME),            \
-                         STATUS_CORRUPT);                                                          \
+        assert_int_equal(validate(&bad_item, owner_of(make_item)), STATUS_CORRUPT);                \
     } while (0)
 
 static void fields_are_in_range(void **state) {
@@ -160,7 +210,15 @@ static void fields_are_in_range(void **state) {
     REFUSES(make_dataset, struct disk_dataset, id, le64_make(VOLUME + 1));
     REFUSES(make_dataset, struct disk_dataset, kind, 2);
     REFUSES(make_dataset, struct disk_dataset, state, DISK_DATASET_DELETING); /* with a name */
-    REFUSES(make_dataset, struct disk_dataset, state, 2);
+    REFUSES(make_dataset, struct disk_dataset, state, 3);
+    REFUSES(make_dataset, struct disk_dataset, dead_nodes, le64_make(1)); /* without a root */
+    REFUSES(make_dataset, struct disk_dataset, dead.block, le64_make(1));
+    REFUSES(make_dataset, struct disk_dataset, origin, le64_make(DISK_FIRST_DATASET - 1));
+    REFUSES(make_dataset, struct disk_dataset, origin, le64_make(VOLUME));
+    REFUSES(make_dataset, struct disk_dataset, origin_epoch, le64_make(1)); /* without one */
+    REFUSES(make_dataset, struct disk_dataset, shared_blocks, le64_make(1));
+    REFUSES(make_dataset, struct disk_dataset, flags, le64_make(2));
+    REFUSES(make_dataset, struct disk_dataset, deleted_ns, le64_make(1)); /* but live */
     REFUSES(make_dataset, struct disk_dataset, name[0], '\n');
     REFUSES(make_dataset, struct disk_dataset, root.block, le64_make(0));
     REFUSES(make_dataset, struct disk_dataset, root.level, DISK_LEVEL_MAX + 1);
@@ -169,7 +227,23 @@ static void fields_are_in_range(void **state) {
     REFUSES(make_dataset, struct disk_dataset, node_blocks, le64_make(0));
     REFUSES(make_dataset, struct disk_dataset, data_blocks, le64_make(UINT64_MAX));
     REFUSES(make_dataset, struct disk_dataset, reserved[4], 1);
-    REFUSES(make_dataset, struct disk_dataset, reserved2[95], 1);
+    REFUSES(make_dataset, struct disk_dataset, reserved2[0], 1);
+    REFUSES(make_snapshot, struct disk_snapshot, root.block, le64_make(0));
+    REFUSES(make_snapshot, struct disk_snapshot, root.birth, le64_make(EPOCH + 1));
+    REFUSES(make_snapshot, struct disk_snapshot, node_blocks, le64_make(0));
+    REFUSES(make_snapshot, struct disk_snapshot, data_blocks, le64_make(UINT64_MAX));
+    REFUSES(make_snapshot, struct disk_snapshot, shared_blocks, le64_make(UINT64_MAX));
+    REFUSES(make_snapshot, struct disk_snapshot, state, DISK_SNAPSHOT_DELETING); /* with a name */
+    REFUSES(make_snapshot, struct disk_snapshot, state, 2);
+    REFUSES(make_snapshot, struct disk_snapshot, flags, 2);
+    REFUSES(make_snapshot, struct disk_snapshot, name[0], '@');
+    REFUSES(make_snapshot, struct disk_snapshot, reserved[36], 1);
+    REFUSES(make_schedule, struct disk_schedule_rule, keep, le64_make(0));
+    REFUSES(make_schedule, struct disk_schedule_rule, interval_ns, le64_make(999999999));
+    REFUSES(make_dead, struct disk_dead, count, le64_make(0));
+    REFUSES(make_dead, struct disk_dead, count, le64_make(UINT64_MAX));
+    REFUSES(make_sum, struct disk_dead_sum, blocks, le64_make(0));
+    REFUSES(make_sum, struct disk_dead_sum, blocks, le64_make(UINT64_MAX));
 }
 
 static void a_deleting_dataset_has_no_name(void **state) {
