@@ -24,8 +24,10 @@ struct memstore {
     struct os_mutex lock; /* guards all */
     uint64_t values[MEMSTORE_KEYS];
     enum status fail_read, fail_next, fail_apply; /* OK: they do not */
-    unsigned applies;
-    void *attachment; /* of the newest apply */
+    unsigned refuse_every;                        /* every n-th apply gives NO_SPACE; 0: none */
+    unsigned asked;                               /* to apply */
+    unsigned applies;                             /* that were OK */
+    void *attachment;                             /* of the newest apply */
     /* Called before a read, a next or an apply takes effect, without the lock; NULL: not. */
     void (*before_read)(void *context);
     void (*before_apply)(void *context);
@@ -123,6 +125,8 @@ static inline enum status memstore_apply(void *context, const struct mvcc_change
     memstore_hook(store, store->before_apply);
     os_mutex_lock(&store->lock);
     enum status status = store->fail_apply;
+    if (store->refuse_every > 0 && ++store->asked % store->refuse_every == 0)
+        status = STATUS_NO_SPACE;
     ASSERT(count > 0 || attachment != NULL);
     store->attachment = attachment;
     for (size_t i = 0; i < count && status == STATUS_OK; i++) {
