@@ -99,7 +99,8 @@ struct mvcc_store {
     /* Copies the record's value (value_max bytes of room). NOT_FOUND; another status becomes that
      * of the caller's call. */
     enum status (*read)(void *context, const struct mvcc_key *key, void *value, size_t *length);
-    /* Finds the first record with from <= key <= last; as read. */
+    /* Finds the first record with from <= key <= last; as read. Where a scan goes on, `from` is a
+     * record's key with a zero byte behind it, whatever the length of the store's own keys. */
     enum status (*next)(void *context, const struct mvcc_key *from, const struct mvcc_key *last,
                         struct mvcc_key *found, void *value, size_t *length);
     /*
@@ -181,7 +182,7 @@ void mvcc_restart(struct mvcc_transaction *transaction);
 
 /*
  * All calls below may also give
- *     INVALID    a key or value that is too long, a range whose end lies before its start
+ *     INVALID    a key or value that is too long, a range to lock whose end lies before its start
  *     NO_MEMORY
  *     TIMEOUT    the lock was not to be had in time
  *     DEADLOCK   chosen to end a deadlock, now or in an earlier call: start over
@@ -203,8 +204,9 @@ enum status mvcc_read(struct mvcc_transaction *transaction, const struct mvcc_ke
 enum status mvcc_read_for_update(struct mvcc_transaction *transaction, const struct mvcc_key *key,
                                  void *value, size_t size, size_t *length);
 
-/* Finds the first record with from <= key <= last; else as mvcc_read. To go on, continue from
- * mvcc_key_advance(found). */
+/* Finds the first record with from <= key <= last; else as mvcc_read. NOT_FOUND also if last <
+ * from, so that a scan goes on with mvcc_key_advance(found) until there is no next key or nothing
+ * is found. `found` may be the same object as `from`. */
 enum status mvcc_next(struct mvcc_transaction *transaction, const struct mvcc_key *from,
                       const struct mvcc_key *last, struct mvcc_key *found, void *value, size_t size,
                       size_t *length);

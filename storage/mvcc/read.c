@@ -177,6 +177,8 @@ static enum status next_locked(struct mvcc_transaction *transaction, const struc
                                const struct mvcc_key *last, const struct target *target) {
     if (transaction->doomed)
         return STATUS_DEADLOCK;
+    if (mvcc_key_compare(from, last) > 0)
+        return STATUS_NOT_FOUND;
     struct mvcc_key locked;
     bool has_lock = false;
     for (;;) {
@@ -203,7 +205,7 @@ static enum status next_locked(struct mvcc_transaction *transaction, const struc
 enum status mvcc_next(struct mvcc_transaction *transaction, const struct mvcc_key *from,
                       const struct mvcc_key *last, struct mvcc_key *found, void *value, size_t size,
                       size_t *length) {
-    if (!mvcc_key_is_valid(from) || !mvcc_key_is_valid(last) || mvcc_key_compare(from, last) > 0)
+    if (!mvcc_key_is_valid(from) || !mvcc_key_is_valid(last))
         return STATUS_INVALID;
     struct mvcc_key result;
     struct target target = {.found = &result, .value = value, .size = size, .length = length};

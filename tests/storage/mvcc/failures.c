@@ -301,7 +301,7 @@ static void nonsense_is_refused(void **state) {
     assert_int_equal(mvcc_delete(one, &broken), STATUS_INVALID);
     assert_int_equal(mvcc_read(one, &broken, NULL, 0, &length), STATUS_INVALID);
     assert_int_equal(mvcc_read_for_update(one, &broken, NULL, 0, &length), STATUS_INVALID);
-    assert_int_equal(mvcc_next(one, &key, &low, &key, NULL, 0, &length), STATUS_INVALID);
+    assert_int_equal(mvcc_lock(one, &key, &low, MVCC_LOCK_SHARED), STATUS_INVALID);
     assert_int_equal(mvcc_next(one, &broken, &key, &key, NULL, 0, &length), STATUS_INVALID);
     assert_int_equal(mvcc_next(one, &key, &broken, &key, NULL, 0, &length), STATUS_INVALID);
     assert_int_equal(mvcc_commit(one, NULL), STATUS_OK);

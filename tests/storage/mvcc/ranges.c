@@ -200,6 +200,27 @@ static void scans_see_own_changes(void **state) {
     }
 }
 
+/* The usual loop over a range: each record of it, the first and the last included, and it ends. */
+static void the_usual_loop(void **state) {
+    (void)state;
+    start();
+    struct mvcc_key at = key_of(10);
+    struct mvcc_key last = key_of(30);
+    size_t length = 0;
+    struct mvcc_transaction *one = begin(&store, MVCC_SERIALIZABLE);
+    uint64_t count = 0;
+    enum status status = mvcc_next(one, &at, &last, &at, NULL, 0, &length);
+    while (status == STATUS_OK && mvcc_key_advance(&at)) {
+        count++;
+        status = mvcc_next(one, &at, &last, &at, NULL, 0, &length);
+    }
+    assert_int_equal(status, STATUS_NOT_FOUND);
+    assert_int_equal(count, 3);
+    assert_int_equal(lock_count(), 1); /* its locks became one */
+    mvcc_abort(one);
+    memstore_stop(&store);
+}
+
 /* The greatest key there is has no successor: a scan that reaches it, deleted, ends. */
 static void the_last_key_ends_a_scan(void **state) {
     (void)state;
@@ -285,6 +306,7 @@ int main(void) {
         cmocka_unit_test(what_comes_between_is_told_apart),
         cmocka_unit_test(a_record_that_changes_meanwhile),
         cmocka_unit_test(scans_see_own_changes),
+        cmocka_unit_test(the_usual_loop),
         cmocka_unit_test(the_last_key_ends_a_scan),
         cmocka_unit_test(values_are_cut_to_the_room),
         cmocka_unit_test(locks_match_a_table),
