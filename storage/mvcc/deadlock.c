@@ -63,14 +63,21 @@ static bool find_circle(struct search *search) {
     return false;
 }
 
+/* Who in the circle waits for the next one only because it comes later; NULL: nobody. */
+static struct mvcc_transaction *find_queued(const struct search *search) {
+    if (search->queue)
+        return search->current;
+    for (struct mvcc_transaction *t = search->current; t != search->goal; t = t->search_from) {
+        ASSERT(t != NULL); /* the way back ends at the goal */
+        if (t->search_queue)
+            return t->search_from;
+    }
+    return NULL;
+}
+
 /* Lets somebody of the circle pass the queue; false if nobody waits for a queue only. */
 static bool pass_queue(const struct search *search) {
-    struct mvcc_transaction *waiter = search->queue ? search->current : NULL;
-    for (struct mvcc_transaction *t = search->current; waiter == NULL && t != search->goal;
-         t = t->search_from) {
-        if (t->search_queue)
-            waiter = t->search_from;
-    }
+    struct mvcc_transaction *waiter = find_queued(search);
     if (waiter == NULL)
         return false;
     waiter->waiting->overtakes = true;
