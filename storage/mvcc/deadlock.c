@@ -108,6 +108,7 @@ static void doom_one(const struct search *search) {
         if (is_cheaper(t, victim))
             victim = t;
     }
+    ASSERT(victim != NULL && victim->waiting != NULL);
     log_debug("mvcc",
               "deadlock of %u transactions: number %llu (%llu records changed, %llu locks) is to "
               "start over",
