@@ -23,9 +23,15 @@ char *strchr(const char *text, int byte);
 /* True if all bytes are zero; so it is for none. */
 static inline bool mem_is_zero(const void *memory, size_t length) {
     const uint8_t *bytes = memory;
-    uint8_t all = 0;
-    for (size_t i = 0; i < length; i++)
-        all |= bytes[i];
+    uint64_t all = 0;
+    size_t at = 0;
+    for (; length - at >= sizeof all; at += sizeof all) {
+        uint64_t word;
+        __builtin_memcpy(&word, bytes + at, sizeof word);
+        all |= word;
+    }
+    for (; at < length; at++)
+        all |= bytes[at];
     return all == 0;
 }
 

@@ -4,6 +4,7 @@
 #include "base/endian.h"
 #include "base/list.h"
 #include "base/math.h"
+#include "base/mem.h"
 #include "base/status.h"
 
 #include <setjmp.h>
@@ -133,6 +134,24 @@ static void statuses_are_told_apart(void **state) {
     assert_non_null(status_name((enum status) - 1));
 }
 
+/* One bit anywhere in a range of any place and length is seen, none outside of it. */
+static void zeros_are_told(void **state) {
+    (void)state;
+    unsigned char memory[64];
+    for (size_t begin = 0; begin < 10; begin++) {
+        for (size_t end = begin; end < 40; end++) {
+            memset(memory, 0xff, sizeof memory);
+            memset(memory + begin, 0, end - begin);
+            assert_true(mem_is_zero(memory + begin, end - begin));
+            for (size_t at = begin; at < end; at++) {
+                memory[at] = 0x80;
+                assert_false(mem_is_zero(memory + begin, end - begin));
+                memory[at] = 0;
+            }
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(byte_orders),
@@ -142,6 +161,7 @@ int main(void) {
         cmocka_unit_test(roundings),
         cmocka_unit_test(lists_keep_order),
         cmocka_unit_test(statuses_are_told_apart),
+        cmocka_unit_test(zeros_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
