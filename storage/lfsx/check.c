@@ -98,6 +98,21 @@ uint64_t check_claim(struct check *check, uint64_t block, uint64_t count, const 
     return fresh;
 }
 
+uint64_t check_unclaimed(const struct check *check, uint64_t block, uint64_t count) {
+    uint64_t unclaimed = 0;
+    for (uint64_t i = block; i < block + count; i++)
+        unclaimed += (check->claimed[i / WORD_BITS] >> i % WORD_BITS & 1) == 0;
+    return unclaimed;
+}
+
+uint64_t check_claim_missing(struct check *check, uint64_t block, uint64_t count) {
+    uint64_t fresh = 0;
+    for (uint64_t i = block; i < block + count; i++)
+        if (check_unclaimed(check, i, 1) > 0)
+            fresh += check_claim(check, i, 1, "");
+    return fresh;
+}
+
 /* Claims everything outside of the data area, up to the end of the last region. */
 static void claim_format_areas(struct check *check) {
     const struct geometry *g = &check->label.geometry;
@@ -131,6 +146,7 @@ static void release(struct check *check) {
     for (unsigned level = 0; level <= DISK_LEVEL_MAX; level++)
         os_page_free(check->path[level], DISK_BLOCK_SIZE);
     os_free(check->datasets.items);
+    os_free(check->snapshots.items);
     os_free(check->names.items);
 }
 

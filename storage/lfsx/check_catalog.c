@@ -30,11 +30,17 @@ static void collect_dataset(struct check *check, const struct item *item, uint64
     if (dataset == NULL)
         return;
     *dataset = (struct check_dataset){.id = le64_get(record->id),
-                                      .node_blocks = le64_get(record->node_blocks),
-                                      .data_blocks = le64_get(record->data_blocks),
+                                      .birth = le64_get(record->birth),
+                                      .head = {.root = pointer_load(&record->root),
+                                               .node_blocks = le64_get(record->node_blocks),
+                                               .data_blocks = le64_get(record->data_blocks),
+                                               .shared_blocks = le64_get(record->shared_blocks)},
+                                      .dead = pointer_load(&record->dead),
+                                      .dead_nodes = le64_get(record->dead_nodes),
+                                      .origin = le64_get(record->origin),
+                                      .origin_epoch = le64_get(record->origin_epoch),
                                       .leaf = leaf,
-                                      .file_blocks = UINT64_MAX,
-                                      .root = pointer_load(&record->root),
+                                      .size = UINT64_MAX,
                                       .state = record->state};
     memcpy(dataset->name, record->name, record->name_length);
     check->summary->datasets++;
@@ -42,7 +48,7 @@ static void collect_dataset(struct check *check, const struct item *item, uint64
         check_report(check, CHECK_DATASET_NUMBER, leaf,
                      "dataset %llu has a number that the next new dataset would get again",
                      (unsigned long long)dataset->id);
-    if (le64_get(record->birth) > check->super.epoch)
+    if (dataset->birth > check->super.epoch)
         check_report(check, CHECK_DATASET_AGE, leaf, "dataset %llu is of an epoch to come",
                      (unsigned long long)dataset->id);
 }
@@ -50,8 +56,10 @@ static void collect_dataset(struct check *check, const struct item *item, uint64
 static void visit(struct check_tree *tree, const struct item *item, uint64_t leaf) {
     if (item->key.type == DISK_TYPE_ENTRY)
         collect_name(tree->check, item, leaf);
-    else
+    else if (item->key.type == DISK_TYPE_DATASET)
         collect_dataset(tree->check, item, leaf);
+    else
+        check_snapshot_collect(tree->check, item, leaf);
 }
 
 /* Datasets are in ascending order of their identifiers, as in the tree. */
@@ -80,7 +88,7 @@ static void check_names(struct check *check, bool *named) {
         if (dataset == NULL)
             wrong = "does not exist";
         else if (dataset->state != DISK_DATASET_LIVE)
-            wrong = "is being deleted";
+            wrong = "is deleted";
         else if (strcmp(dataset->name, names[i].name) != 0)
             wrong = "has another name";
         else
@@ -112,8 +120,12 @@ void check_catalog(struct check *check) {
                               .owner = DISK_OWNER_CATALOG,
                               .name = "the catalog",
                               .root = check->super.catalog,
+                              .epoch = check->super.epoch,
                               .visit = visit};
     check_tree_walk(&tree);
+    if (check->failure != STATUS_OK)
+        return;
+    check_snapshots(check, !tree.incomplete);
     if (tree.incomplete || check->failure != STATUS_OK)
         return;
     if (tree.nodes != check->super.catalog_nodes)

@@ -1,22 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One dataset: its inode, its extents, and the data behind them. */
+/* One tree of a dataset: its inode, its extents, and the data behind them. */
 #include "base/checksum.h"
 #include "base/format.h"
 #include "base/math.h"
 #include "storage/lfsx/check_internal.h"
 
-struct dataset_walk {
-    struct check_dataset *dataset;
-    bool has_inode;
-    uint64_t next_block; /* of the file, behind the last extent */
-    uint64_t data_blocks;
-};
-
 static void visit_inode(struct check_tree *tree, const struct item *item, uint64_t leaf) {
-    struct dataset_walk *walk = tree->context;
+    struct check_files *files = tree->context;
     const struct disk_inode *inode = item->value;
-    walk->has_inode = true;
-    walk->dataset->file_blocks = math_divide_up(le64_get(inode->size), DISK_BLOCK_SIZE);
+    files->has_inode = true;
+    files->dataset->size = le64_get(inode->size);
     if (le32_get(inode->links) != 1)
         check_report(tree->check, CHECK_INODE_LINKS, leaf, "the file has %u links, not 1 (%s)",
                      le32_get(inode->links), tree->name);
@@ -72,28 +65,44 @@ static void check_data(struct check_tree *tree, const struct item *item) {
         check_block(tree, item, i, (const char *)check->data + (size_t)i * DISK_BLOCK_SIZE);
 }
 
-static void visit_extent(struct check_tree *tree, const struct item *item, uint64_t leaf) {
-    struct dataset_walk *walk = tree->context;
-    struct check *check = tree->check;
+/* Where the extent lies in the file and in time. */
+static void check_place(struct check_tree *tree, const struct item *item, uint64_t leaf) {
+    struct check_files *files = tree->context;
     const struct disk_extent *extent = item->value;
     uint64_t first = item->key.offset;
-    uint32_t count = le32_get(extent->block_count);
-    check_claim(check, le64_get(extent->block), count, tree->name);
-    if (first < walk->next_block)
-        check_report(check, CHECK_EXTENT_OVERLAP, leaf,
+    uint64_t end = first + le32_get(extent->block_count);
+    if (first < files->next_block)
+        check_report(tree->check, CHECK_EXTENT_OVERLAP, leaf,
                      "the extent at block %llu of the file overlaps the one before it (%s)",
                      (unsigned long long)first, tree->name);
-    walk->next_block = MATH_MAX(walk->next_block, first + count);
-    if (first + count > walk->dataset->file_blocks)
-        check_report(check, CHECK_EXTENT_BEHIND_END, leaf,
+    files->next_block = MATH_MAX(files->next_block, end);
+    if (end > check_file_blocks(files->dataset))
+        check_report(tree->check, CHECK_EXTENT_BEHIND_END, leaf,
                      "the extent at block %llu of the file lies behind its end (%s)",
                      (unsigned long long)first, tree->name);
-    if (le64_get(extent->birth) > check->super.epoch)
-        check_report(check, CHECK_EXTENT_AGE, leaf,
+    if (le64_get(extent->birth) > tree->epoch)
+        check_report(tree->check, CHECK_EXTENT_AGE, leaf,
                      "the extent at block %llu of the file is of an epoch to come (%s)",
                      (unsigned long long)first, tree->name);
-    walk->data_blocks += count;
-    check->summary->data_blocks += count;
+}
+
+static void visit_extent(struct check_tree *tree, const struct item *item, uint64_t leaf) {
+    struct check_files *files = tree->context;
+    struct check *check = tree->check;
+    const struct disk_extent *extent = item->value;
+    uint64_t block = le64_get(extent->block);
+    uint64_t birth = le64_get(extent->birth);
+    uint32_t count = le32_get(extent->block_count);
+    check_place(tree, item, leaf);
+    if (check_tree_shares(tree, birth, block, count))
+        return;
+    uint64_t fresh = count;
+    if (tree->since != 0 && birth <= tree->since)
+        fresh = check_claim_missing(check, block, count);
+    else
+        check_claim(check, block, count, tree->name);
+    files->root->younger_data += fresh;
+    check->summary->data_blocks += fresh;
     if (check->options->data)
         check_data(tree, item);
 }
@@ -105,41 +114,53 @@ static void visit(struct check_tree *tree, const struct item *item, uint64_t lea
         visit_extent(tree, item, leaf);
 }
 
-/* What can be told only after the whole tree was seen. */
-static void check_sums(struct check_tree *tree) {
-    struct check *check = tree->check;
-    const struct dataset_walk *walk = tree->context;
-    const struct check_dataset *dataset = walk->dataset;
-    if (!walk->has_inode && dataset->state == DISK_DATASET_LIVE)
-        check_report(check, CHECK_INODE_MISSING, dataset->root.block,
-                     "the file's inode is missing (%s)", tree->name);
-    if (tree->nodes != dataset->node_blocks)
-        check_report(check, CHECK_DATASET_NODES, dataset->leaf,
-                     "the tree has %llu nodes, the dataset's record says %llu (%s)",
-                     (unsigned long long)tree->nodes, (unsigned long long)dataset->node_blocks,
-                     tree->name);
-    if (walk->data_blocks != dataset->data_blocks)
-        check_report(check, CHECK_DATASET_DATA, dataset->leaf,
-                     "the extents name %llu blocks, the dataset's record says %llu (%s)",
-                     (unsigned long long)walk->data_blocks,
-                     (unsigned long long)dataset->data_blocks, tree->name);
+static void name_tree(const struct check_files *files, char *name, size_t size) {
+    const struct check_dataset *dataset = files->dataset;
+    char volume[LFSX_NAME_MAX + 40];
+    if (dataset->state == DISK_DATASET_DELETING)
+        format_text(volume, sizeof volume, "dataset %llu, which is being deleted",
+                    (unsigned long long)dataset->id);
+    else
+        format_text(volume, sizeof volume, "%svolume %s",
+                    dataset->state == DISK_DATASET_DELETED ? "deleted " : "", dataset->name);
+    if (files->snapshot == NULL)
+        format_text(name, size, "%s", volume);
+    else
+        format_text(name, size, "snapshot %s of %s", files->snapshot->name, volume);
 }
 
-void check_dataset(struct check *check, struct check_dataset *dataset) {
-    char name[LFSX_NAME_MAX + 32];
-    if (dataset->state == DISK_DATASET_LIVE)
-        format_text(name, sizeof name, "volume %s", dataset->name);
-    else
-        format_text(name, sizeof name, "dataset %llu, which is being deleted",
-                    (unsigned long long)dataset->id);
-    struct dataset_walk walk = {.dataset = dataset};
+static void check_inode(struct check_tree *tree) {
+    const struct check_files *files = tree->context;
+    const struct check_dataset *dataset = files->dataset;
+    const struct check_snapshot *snapshot = files->snapshot;
+    bool lives = snapshot != NULL || dataset->state != DISK_DATASET_DELETING;
+    if (lives && !files->has_inode && !tree->is_alike)
+        check_report(tree->check, CHECK_INODE_MISSING, tree->root.block,
+                     "the file's inode is missing (%s)", tree->name);
+    else if (snapshot != NULL && dataset->size != UINT64_MAX && snapshot->size != dataset->size)
+        check_report(tree->check, CHECK_SNAPSHOT_SIZE, snapshot->leaf,
+                     "the file has %llu bytes, the snapshot's record says %llu (%s)",
+                     (unsigned long long)dataset->size, (unsigned long long)snapshot->size,
+                     tree->name);
+}
+
+void check_files(struct check *check, struct check_files *files) {
+    char name[2 * LFSX_NAME_MAX + 64];
+    name_tree(files, name, sizeof name);
+    const struct check_snapshot *snapshot = files->snapshot;
     struct check_tree tree = {.check = check,
-                              .owner = dataset->id,
+                              .owner = files->dataset->id,
+                              .dataset = files->dataset,
                               .name = name,
-                              .root = dataset->root,
+                              .root = files->root->root,
+                              .epoch = snapshot == NULL ? check->super.epoch : snapshot->epoch,
+                              .since = files->since,
                               .visit = visit,
-                              .context = &walk};
+                              .context = files};
     check_tree_walk(&tree);
-    if (!tree.incomplete && check->failure == STATUS_OK)
-        check_sums(&tree);
+    files->dataset->incomplete |= tree.incomplete;
+    files->root->younger_nodes = tree.nodes;
+    files->root->doubtful = tree.doubtful || tree.incomplete;
+    if (!files->dataset->incomplete && check->failure == STATUS_OK)
+        check_inode(&tree);
 }

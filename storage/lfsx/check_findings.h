@@ -32,6 +32,7 @@
     X(BLOCK_LEAKED, 41, "block-leaked", false)                                                     \
     X(BLOCK_LOST, 42, "block-lost", false)                                                         \
     X(USED_COUNT, 43, "used-count", false)                                                         \
+    X(SHARED_MISSING, 44, "shared-missing", false)                                                 \
     X(CATALOG_NODES, 50, "catalog-nodes", false)                                                   \
     X(DATASET_NODES, 51, "dataset-nodes", false)                                                   \
     X(DATASET_DATA, 52, "dataset-data", false)                                                     \
@@ -40,6 +41,8 @@
     X(NAME_MISSING, 55, "name-missing", false)                                                     \
     X(NAME_DANGLING, 56, "name-dangling", false)                                                   \
     X(NAME_HASH, 57, "name-hash", false)                                                           \
+    X(DATASET_BLOCKS, 58, "dataset-blocks", false)                                                 \
+    X(DATASET_ORIGIN, 59, "dataset-origin", false)                                                 \
     X(INODE_MISSING, 60, "inode-missing", false)                                                   \
     X(INODE_LINKS, 61, "inode-links", false)                                                       \
     X(EXTENT_OVERLAP, 62, "extent-overlap", false)                                                 \
@@ -48,7 +51,16 @@
     X(DATA_UNREADABLE, 70, "data-unreadable", false)                                               \
     X(DATA_CHECKSUM, 71, "data-checksum", false)                                                   \
     X(JOURNAL_DAMAGED, 80, "journal-damaged", true)                                                \
-    X(JOURNAL_RECORD, 81, "journal-record", false)
+    X(JOURNAL_RECORD, 81, "journal-record", false)                                                 \
+    X(SNAPSHOT_DATASET, 90, "snapshot-dataset", false)                                             \
+    X(SNAPSHOT_NAME, 91, "snapshot-name", false)                                                   \
+    X(SNAPSHOT_AGE, 92, "snapshot-age", false)                                                     \
+    X(SNAPSHOT_BLOCKS, 93, "snapshot-blocks", false)                                               \
+    X(SNAPSHOT_SIZE, 94, "snapshot-size", false)                                                   \
+    X(DEAD_NODES, 95, "dead-nodes", false)                                                         \
+    X(DEAD_SUM, 96, "dead-sum", false)                                                             \
+    X(DEAD_NOWHERE, 97, "dead-nowhere", false)                                                     \
+    X(DEAD_UNNAMED, 98, "dead-unnamed", false)
 
 enum check_finding {
 #define X(identifier, number, name, fatal) CHECK_##identifier = number,

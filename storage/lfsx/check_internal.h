@@ -10,6 +10,7 @@
 #define STORAGE_LFSX_CHECK_INTERNAL_H
 
 #include "base/blockdev.h"
+#include "base/math.h"
 #include "storage/lfsx/check_findings.h"
 #include "storage/lfsx/lfsx.h"
 #include "storage/lfsx/super.h"
@@ -19,13 +20,39 @@
 
 #define CHECK_NO_BLOCK UINT64_MAX
 
+/* A tree as a record in the catalog says. */
+struct check_root {
+    struct pointer root;
+    uint64_t node_blocks, data_blocks, shared_blocks;
+
+    /* What the check saw. */
+    uint64_t younger_nodes, younger_data; /* that older trees do not have */
+    uint64_t dropped; /* blocks that the next younger live tree does not have, by the dead tree */
+    bool doubtful;    /* some of this is not for certain */
+};
+
 /* A dataset as its record in the catalog says. */
 struct check_dataset {
-    uint64_t id;
-    uint64_t node_blocks, data_blocks;
-    uint64_t leaf;        /* where the record stands */
-    uint64_t file_blocks; /* of its file, by its inode; no limit before that was seen */
-    struct pointer root;
+    uint64_t id, birth;
+    struct check_root head;
+    struct pointer dead;
+    uint64_t dead_nodes;
+    uint64_t origin, origin_epoch;
+    uint64_t leaf; /* where the record stands */
+    uint64_t size; /* of its file, by the inode seen last; no limit before one was seen */
+    uint64_t first_snapshot, snapshot_count; /* in check->snapshots */
+    bool incomplete; /* some of its trees, or of its origin's, could not be looked into */
+    uint8_t state;
+    char name[LFSX_NAME_MAX + 1];
+};
+
+/* A snapshot as its record in the catalog says. */
+struct check_snapshot {
+    uint64_t dataset, epoch;
+    struct check_root tree;
+    uint64_t size; /* bytes */
+    uint64_t leaf;
+    uint64_t live_before; /* live snapshots of the dataset that are older */
     uint8_t state;
     char name[LFSX_NAME_MAX + 1];
 };
@@ -59,8 +86,9 @@ struct check {
     bool incomplete;     /* some nodes could not be looked into */
     enum status failure; /* why the check must end: NO_MEMORY, GONE */
 
-    struct check_array datasets; /* struct check_dataset, ascending id */
-    struct check_array names;    /* struct check_name */
+    struct check_array datasets;  /* struct check_dataset, ascending id */
+    struct check_array snapshots; /* struct check_snapshot, ascending dataset and epoch */
+    struct check_array names;     /* struct check_name */
 
     void *data;                                 /* DISK_EXTENT_MAX blocks, if data is checked */
     struct disk_node *path[DISK_LEVEL_MAX + 1]; /* pages, by level */
@@ -83,6 +111,12 @@ void *check_array_add(struct check *check, struct check_array *array, size_t ite
  * many were not. */
 uint64_t check_claim(struct check *check, uint64_t block, uint64_t count, const char *who);
 
+/* How many of the blocks nothing has named yet. */
+uint64_t check_unclaimed(const struct check *check, uint64_t block, uint64_t count);
+
+/* Claims those; returns how many they were. */
+uint64_t check_claim_missing(struct check *check, uint64_t block, uint64_t count);
+
 /* ---- check_super.c ---- */
 
 /* Labels and ring; false if the check cannot go on, *status then says whether that is a finding
@@ -95,29 +129,86 @@ bool check_super(struct check *check, enum status *status);
 struct check_tree {
     struct check *check;
     uint64_t owner;
-    const char *name; /* for people: "the catalog", "volume NAME" */
+    const struct check_dataset *dataset; /* whose tree it is; NULL: the catalog, a dead tree */
+    const char *name;                    /* for people: "the catalog", "volume NAME" */
     struct pointer root;
+    uint64_t epoch; /* nothing in the tree is younger */
+    /* What was born then or before is in an older tree, too, which was walked already. 0: there is
+     * none. */
+    uint64_t since;
     /* Called for every valid item, in ascending order. */
     void (*visit)(struct check_tree *tree, const struct item *item, uint64_t leaf);
     void *context;
-    uint64_t nodes;  /* that the walk saw */
+    uint64_t nodes;  /* that the walk saw: those that older trees do not have */
     bool incomplete; /* some were not looked into */
+    bool doubtful;   /* it saw some that are as old as older trees, but not in them */
+    bool begun;      /* it came to the first leaf, */
+    bool is_alike;   /* which is an older tree's */
 };
 
 void check_tree_walk(struct check_tree *tree);
 
+/* Whether the older tree has blocks of this birth. Those that it should have and has not are
+ * reported, and belong to this tree then. */
+bool check_tree_shares(struct check_tree *tree, uint64_t birth, uint64_t block, uint64_t count);
+
 /* ---- check_catalog.c ---- */
 
-/* Walks the catalog, collects datasets and names, and compares them with each other. */
+/* Walks the catalog, collects datasets, snapshots and names, and compares them with each other. */
 void check_catalog(struct check *check);
+
+/* Blocks that its file may have. */
+static inline uint64_t check_file_blocks(const struct check_dataset *dataset) {
+    return math_divide_up(dataset->size, DISK_BLOCK_SIZE);
+}
 
 /* The dataset with this identifier; NULL if there is none. */
 const struct check_dataset *check_find_dataset(const struct check *check, uint64_t id);
 
+/* ---- check_snapshot.c ---- */
+
+/* Takes the record of a snapshot; NULL ends the check. */
+void check_snapshot_collect(struct check *check, const struct item *item, uint64_t leaf);
+
+/* Gives every dataset its snapshots, and compares what the catalog alone can tell of them. */
+void check_snapshots(struct check *check, bool complete);
+
+/* The snapshot that a clone began as; NULL if there is none. */
+const struct check_snapshot *check_snapshot_origin(const struct check *check,
+                                                   const struct check_dataset *dataset);
+
+/* Index of the first of the dataset's snapshots whose epoch is at least this. */
+uint64_t check_snapshot_at(const struct check *check, const struct check_dataset *dataset,
+                           uint64_t epoch);
+
+/* Live ones among the dataset's snapshots before the index. */
+uint64_t check_snapshots_live(const struct check *check, const struct check_dataset *dataset,
+                              uint64_t index);
+
 /* ---- check_dataset.c ---- */
 
-/* Walks the tree of one dataset, and its data if that was asked for. */
+/* One tree of a dataset: a snapshot's or the live one. */
+struct check_files {
+    struct check_dataset *dataset;
+    const struct check_snapshot *snapshot; /* NULL: the live one */
+    struct check_root *root;
+    uint64_t since;      /* as in struct check_tree */
+    uint64_t next_block; /* of the file, behind the last extent */
+    bool has_inode;
+};
+
+/* Walks it, and its data if that was asked for. */
+void check_files(struct check *check, struct check_files *files);
+
+/* ---- check_chain.c ---- */
+
+/* Walks all trees of a dataset, the oldest first, and compares what they have in common. */
 void check_dataset(struct check *check, struct check_dataset *dataset);
+
+/* ---- check_dead.c ---- */
+
+/* Walks the dataset's dead tree, if there is one. All its other trees were walked. */
+void check_dead(struct check *check, struct check_dataset *dataset);
 
 /* ---- check_map.c ---- */
 

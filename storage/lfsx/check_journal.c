@@ -18,7 +18,7 @@ struct write_record {
 };
 
 static bool range_is_inside(const struct check_dataset *dataset, uint64_t first, uint64_t count) {
-    return count > 0 && math_range_inside(first, count, dataset->file_blocks);
+    return count > 0 && math_range_inside(first, count, check_file_blocks(dataset));
 }
 
 /* NULL, or what is wrong with the record. */

@@ -25,6 +25,34 @@ static void report_node(struct check_tree *tree, enum check_finding finding, uin
                  (unsigned long long)block, what, tree->name);
 }
 
+/* Whose nodes of this age are in the tree: what a clone had from the beginning is its origin's. */
+static uint64_t owner_of(const struct check_tree *tree, uint64_t birth) {
+    const struct check_dataset *dataset = tree->dataset;
+    uint64_t owner = tree->owner;
+    while (dataset != NULL && dataset->origin != 0 && birth <= dataset->origin_epoch) {
+        owner = dataset->origin;
+        dataset = check_find_dataset(tree->check, owner);
+    }
+    return owner;
+}
+
+bool check_tree_shares(struct check_tree *tree, uint64_t birth, uint64_t block, uint64_t count) {
+    if (tree->since == 0 || birth > tree->since)
+        return false;
+    uint64_t missing = check_unclaimed(tree->check, block, count);
+    if (missing == 0)
+        return true;
+    tree->doubtful = true;
+    if (!tree->dataset->incomplete)
+        check_report(tree->check, CHECK_SHARED_MISSING, block,
+                     "%llu of the blocks %llu..%llu are of epoch %llu, but not in the older tree "
+                     "that should have them (tree of %s)",
+                     (unsigned long long)missing, (unsigned long long)block,
+                     (unsigned long long)(block + count - 1), (unsigned long long)birth,
+                     tree->name);
+    return false;
+}
+
 /* Reads a node into the page of its level; false if it cannot be looked into. */
 static bool read_node(struct check_tree *tree, const struct pointer *pointer) {
     struct check *check = tree->check;
@@ -38,7 +66,7 @@ static bool read_node(struct check_tree *tree, const struct pointer *pointer) {
         return false;
     }
     const char *why = "";
-    status = node_validate(node, pointer, tree->owner, &why);
+    status = node_validate(node, pointer, owner_of(tree, pointer->birth), &why);
     if (status != STATUS_OK)
         report_node(tree, status == STATUS_CHECKSUM ? CHECK_NODE_CHECKSUM : CHECK_NODE_CORRUPT,
                     pointer->block, why);
@@ -56,7 +84,7 @@ static void check_age(struct check_tree *tree, const struct disk_node *node,
                       const struct disk_node *parent) {
     const struct superblock *super = &tree->check->super;
     uint64_t checkpoint = parent == NULL ? super->checkpoint : le64_get(parent->checkpoint);
-    uint64_t birth = parent == NULL ? super->epoch : le64_get(parent->birth);
+    uint64_t birth = parent == NULL ? tree->epoch : le64_get(parent->birth);
     uint64_t block = le64_get(node->block);
     if (le64_get(node->checkpoint) > checkpoint)
         report_node(tree, CHECK_NODE_AGE, block, "it is of a later checkpoint than its parent");
@@ -91,6 +119,11 @@ static bool enter(struct check_tree *tree, const struct pointer *pointer,
         skip(tree);
         return false;
     }
+    if (check_tree_shares(tree, pointer->birth, pointer->block, 1)) {
+        tree->is_alike |= !tree->begun;
+        tree->begun = true;
+        return false;
+    }
     if (check_claim(check, pointer->block, 1, tree->name) == 0 || !read_node(tree, pointer)) {
         skip(tree);
         return false;
@@ -100,9 +133,11 @@ static bool enter(struct check_tree *tree, const struct pointer *pointer,
     check->summary->nodes++;
     check_bounds(tree, node, bounds);
     check_age(tree, node, parent);
-    if (node->level == 0)
-        check_leaf(tree, node);
-    return node->level > 0;
+    if (node->level > 0)
+        return true;
+    tree->begun = true;
+    check_leaf(tree, node);
+    return false;
 }
 
 void check_tree_walk(struct check_tree *tree) {

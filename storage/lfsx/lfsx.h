@@ -217,9 +217,11 @@ struct lfsx_check_options {
 
 struct lfsx_check_summary {
     uint64_t findings;
-    uint64_t nodes;
-    uint64_t data_blocks;
+    uint64_t nodes;       /* of all trees; what several share counts once, here and below */
+    uint64_t data_blocks; /* that datasets and snapshots hold */
+    uint64_t dead_blocks; /* of snapshots that are being deleted, soon to be free */
     uint64_t datasets;
+    uint64_t snapshots; /* live ones */
     uint64_t used_blocks;
     uint64_t total_blocks;
 };

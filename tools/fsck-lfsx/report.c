@@ -116,10 +116,12 @@ static void end_json(enum status status, const struct lfsx_repair_summary *repai
     else
         printf("null, \"remaining\": %" PRIu64 ",\n", summary->findings);
     printf(" \"summary\": {\"findings\": %" PRIu64 ", \"nodes\": %" PRIu64
-           ", \"data_blocks\": %" PRIu64 ", \"datasets\": %" PRIu64 ", \"used_blocks\": %" PRIu64
-           ", \"total_blocks\": %" PRIu64 "},\n \"exit_status\": %d}\n",
-           summary->findings, summary->nodes, summary->data_blocks, summary->datasets,
-           summary->used_blocks, summary->total_blocks, exit_status);
+           ", \"data_blocks\": %" PRIu64 ", \"dead_blocks\": %" PRIu64 ", \"datasets\": %" PRIu64
+           ", \"snapshots\": %" PRIu64 ", \"used_blocks\": %" PRIu64 ", \"total_blocks\": %" PRIu64
+           "},\n \"exit_status\": %d}\n",
+           summary->findings, summary->nodes, summary->data_blocks, summary->dead_blocks,
+           summary->datasets, summary->snapshots, summary->used_blocks, summary->total_blocks,
+           exit_status);
 }
 
 static void end_text(const struct report *report, const struct lfsx_repair_summary *repaired,
@@ -131,8 +133,10 @@ static void end_text(const struct report *report, const struct lfsx_repair_summa
     else
         printf("%s: %" PRIu64 " finding%s", report->path, report->findings,
                report->findings == 1 ? "" : "s");
-    printf("; %" PRIu64 " dataset%s, %" PRIu64 " nodes, %" PRIu64 " data blocks, %s of %s used\n",
-           summary->datasets, summary->datasets == 1 ? "" : "s", summary->nodes,
+    printf("; %" PRIu64 " dataset%s", summary->datasets, summary->datasets == 1 ? "" : "s");
+    if (summary->snapshots > 0)
+        printf(", %" PRIu64 " snapshot%s", summary->snapshots, summary->snapshots == 1 ? "" : "s");
+    printf(", %" PRIu64 " nodes, %" PRIu64 " data blocks, %s of %s used\n", summary->nodes,
            summary->data_blocks, format_bytes(used, summary->used_blocks * LFSX_BLOCK_SIZE),
            format_bytes(total, summary->total_blocks * LFSX_BLOCK_SIZE));
     if (repair_wanted && report->findings > 0)
