@@ -190,6 +190,13 @@ $(ASAN_NET_LIBRARY): $(NET_SOURCES:%.c=$(BUILD)/asan/%.o) \
 
 $(NET_TESTS): $(ASAN_NET_LIBRARY)
 
+# ---- a Linux for a virtual machine: the client of tests/e2e/linux_client.py ----
+
+GUEST_FETCHED := $(BUILD)/third_party/guest/.fetched
+
+$(GUEST_FETCHED): third_party/packages third_party/unpack.sh
+	@third_party/unpack.sh guest $(BUILD)/third_party
+
 # ---- the bare-metal home: build/holdfast.elf ----
 
 KERNEL_SOURCES := $(CORE_SOURCES) $(call sources,net kernel kernel/boot kernel/cpu kernel/mm \
@@ -272,9 +279,9 @@ ONLY :=
 AGAIN := $(MAKE) --no-print-directory --silent -j$(shell nproc 2>/dev/null || echo 1)
 
 .PHONY: setup
-setup: ## install missing Debian packages (sudo, or root) and fetch third-party source
+setup: ## install missing Debian packages (sudo, or root) and fetch third-party files
 	@tools/run/setup run test
-	@$(AGAIN) $(LWIP_FETCHED)
+	@$(AGAIN) $(LWIP_FETCHED) $(GUEST_FETCHED)
 
 .PHONY: setup-run
 setup-run:
@@ -367,4 +374,4 @@ help: ## list the targets
 	@sed -nE 's/^([a-zA-Z_-]+):.*## (.*)$$/  \1|\2/p' $(MAKEFILE_LIST) \
 	    | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -name '*.d' -type f 2>/dev/null)

@@ -7,9 +7,8 @@
 #
 #     third_party/fetch.sh PACKAGE DESTINATION
 #
-# The files come from the Debian mirror that this machine uses already, through an apt root of its
-# own: the system's package lists and sources stay as they are. Needs apt, tar, xz and patch; not
-# dpkg-dev. To bring another package, add its lines to the lock.
+# The files come from the Debian mirror that this machine uses already, through apt.sh. Needs apt,
+# tar, xz and patch; not dpkg-dev. To bring another package, add its lines to the lock.
 #
 # DESTINATION/PACKAGE/.fetched holds the lock's lines of what lies there; it is written last, so an
 # interrupted run is repeated.
@@ -26,6 +25,7 @@ fail() {
 [ $# -eq 2 ] || fail "usage: third_party/fetch.sh PACKAGE DESTINATION"
 package=$1
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/apt.sh"
 lock=$here/lock
 cache=$here/../.cache/third_party
 mkdir -p "$2" "$cache"
@@ -56,27 +56,12 @@ mirror() {
         sed -n "s#^'\([^']*\)/dists/$codename/InRelease'.*#\1#p" | head -n 1
 }
 
-# Makes apt work below $work only, on the suite's source packages only.
-private_apt() {
+# apt reads the suite's source packages, from the mirror.
+read_source_lists() {
     [ -r "$KEYRING" ] || fail "$KEYRING is missing: install debian-archive-keyring"
     address=$(mirror)
     [ -n "$address" ] || fail "apt-get names no Debian mirror: check /etc/apt/sources.list"
-    mkdir -p "$work/apt/state/lists/partial" "$work/apt/cache/archives/partial"
-    : >"$work/apt/status"
-    echo "deb-src [signed-by=$KEYRING] $address $SUITE main" >"$work/apt/sources.list"
-    cat >"$work/apt/apt.conf" <<CONF
-Dir::Etc::sourcelist "$work/apt/sources.list";
-Dir::Etc::sourceparts "$work/apt/none";
-Dir::State "$work/apt/state";
-Dir::State::lists "$work/apt/state/lists";
-Dir::State::status "$work/apt/status";
-Dir::Cache "$work/apt/cache";
-APT::Sandbox::User "root";
-#clear APT::Update::Post-Invoke;
-#clear APT::Update::Post-Invoke-Success;
-CONF
-    export APT_CONFIG="$work/apt/apt.conf"
-    apt-get -q update >"$work/log" 2>&1 || {
+    private_apt "$work" "deb-src [signed-by=$KEYRING] $address $SUITE main" || {
         cat "$work/log" >&2
         fail "apt cannot read $SUITE's package lists: is the mirror reachable, the clock right?"
     }
@@ -91,7 +76,7 @@ fetch.sh: read what changed, then put the new version, file names and SHA-256 su
 
 download() {
     echo "  FETCH   $package $version"
-    private_apt
+    read_source_lists
     cd "$work"
     apt-get source --print-uris --only-source "$package=$version" >"$work/log" 2>&1 || moved_on
     # Parts are taken one by one: a mirror may lack a .dsc, which is not needed.
