@@ -186,6 +186,73 @@ static void snapshots_conflict(void **state) {
     memstore_stop(&store);
 }
 
+/* A snapshot that cannot succeed does not wait to learn it. */
+static void a_conflict_does_not_wait(void **state) {
+    (void)state;
+    memstore_start(&store);
+    struct mvcc_transaction *one = begin(&store, MVCC_SNAPSHOT);
+    struct mvcc_transaction *holder = begin(&store, MVCC_READ_COMMITTED);
+    assert_int_equal(commit_one(&store, 1, 5), STATUS_OK);
+    assert_int_equal(put(holder, 1, 6), STATUS_OK);
+    assert_int_equal(put(one, 1, 7), STATUS_CONFLICT);
+    mvcc_abort(one);
+    mvcc_abort(holder);
+    memstore_stop(&store);
+}
+
+struct waiting {
+    struct mvcc_transaction *transaction;
+    enum status status;
+};
+
+static void put_and_end(void *argument) {
+    struct waiting *waiting = argument;
+    waiting->status = put(waiting->transaction, 1, 7);
+    if (waiting->status != STATUS_OK || mvcc_commit(waiting->transaction, NULL) != STATUS_OK)
+        mvcc_abort(waiting->transaction);
+}
+
+/* A snapshot that waits for another's change: that is committed, which is a conflict, or undone. */
+static void the_outcome_decides(void **state) {
+    (void)state;
+    for (unsigned commits = 0; commits < 2; commits++) {
+        memstore_start(&store);
+        struct mvcc_transaction *holder = begin(&store, MVCC_READ_COMMITTED);
+        struct waiting waiting = {begin_waiting(&store, MVCC_SNAPSHOT, OS_FOREVER), STATUS_OK};
+        struct os_thread *thread;
+        assert_int_equal(put(holder, 1, 6), STATUS_OK);
+        assert_int_equal(os_thread_start(&thread, "waiting", put_and_end, &waiting), STATUS_OK);
+        await_waiting(&store, 1);
+        if (commits)
+            assert_int_equal(mvcc_commit(holder, NULL), STATUS_OK);
+        else
+            mvcc_abort(holder);
+        os_thread_join(thread);
+        assert_int_equal(waiting.status, commits ? STATUS_CONFLICT : STATUS_OK);
+        assert_int_equal(committed(&store, 1), commits ? 6 : 7);
+        memstore_stop(&store);
+    }
+}
+
+/* A snapshot that starts over sees what is committed then, neither less nor, later, more. */
+static void starting_over_takes_a_new_view(void **state) {
+    (void)state;
+    memstore_start(&store);
+    struct mvcc_transaction *one = begin(&store, MVCC_SNAPSHOT);
+    uint64_t value = 0;
+    assert_int_equal(commit_one(&store, 1, 5), STATUS_OK);
+    assert_int_equal(put(one, 1, 6), STATUS_CONFLICT);
+    mvcc_restart(one);
+    assert_int_equal(commit_one(&store, 2, 5), STATUS_OK);
+    assert_int_equal(get(one, 2, &value), STATUS_OK);
+    assert_true(value == ABSENT);
+    assert_int_equal(put(one, 2, 6), STATUS_CONFLICT);
+    assert_int_equal(put(one, 1, 6), STATUS_OK);
+    assert_int_equal(mvcc_commit(one, NULL), STATUS_OK);
+    assert_int_equal(committed(&store, 1), 6);
+    memstore_stop(&store);
+}
+
 /* A change that was undone is no reason for a conflict. */
 static void aborted_changes_do_not_conflict(void **state) {
     (void)state;
@@ -244,6 +311,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_level_prevents_what_the_table_says),
         cmocka_unit_test(snapshots_conflict),
+        cmocka_unit_test(a_conflict_does_not_wait),
+        cmocka_unit_test(the_outcome_decides),
+        cmocka_unit_test(starting_over_takes_a_new_view),
         cmocka_unit_test(aborted_changes_do_not_conflict),
         cmocka_unit_test(reading_for_update_loses_nothing),
         cmocka_unit_test(serializable_holds_off_every_level),

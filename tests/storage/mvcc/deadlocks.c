@@ -193,6 +193,26 @@ static void first_come_first_served(void **state) {
     memstore_stop(&store);
 }
 
+/* Who does not want to wait for a circle to be ended gives up by itself: nobody is a victim. */
+static void the_impatient_make_no_victim(void **state) {
+    (void)state;
+    memstore_start(&store);
+    struct mvcc_transaction *hasty = begin(&store, MVCC_SERIALIZABLE);
+    struct worker other = {.transaction = begin_patient(MVCC_SERIALIZABLE), .number = 1};
+    assert_int_equal(put(hasty, 1, 5), STATUS_OK);
+    assert_int_equal(put(hasty, 3, 5), STATUS_OK); /* the other one would be the victim */
+    assert_int_equal(put(other.transaction, 2, 6), STATUS_OK);
+    start(&other);
+    await_waiting(&store, 1);
+    assert_int_equal(put(hasty, 2, 7), STATUS_TIMEOUT);
+    assert_int_equal(deadlocks(), 0);
+    assert_int_equal(mvcc_commit(hasty, NULL), STATUS_OK);
+    os_thread_join(other.thread);
+    assert_int_equal(other.status, STATUS_OK);
+    assert_true(committed(&store, 1) == 1 && committed(&store, 2) == 6);
+    memstore_stop(&store);
+}
+
 /* After a timeout the transaction goes on, and who queued behind it is served. */
 static void timeout(void **state) {
     (void)state;
@@ -338,6 +358,28 @@ static void lock_count_is(uint64_t count) {
     assert_int_equal(info.locks, count);
 }
 
+/* A held mode makes a second request needless exactly if it is as strong in both respects: in what
+ * it takes of the range, and in what it says of its parts. */
+static void modes_cover(void **state) {
+    (void)state;
+    static const char *const covers[] = {"+----", "++---", "+-+--", "++++-", "+++++"};
+    struct mvcc_key outer[2] = {key_of(0), key_of(9)};
+    struct mvcc_key inner[2] = {key_of(2), key_of(5)};
+    for (unsigned held = 0; held < 5; held++) {
+        for (unsigned wanted = 0; wanted < 5; wanted++) {
+            memstore_start(&store);
+            struct mvcc_transaction *one = begin(&store, MVCC_READ_COMMITTED);
+            assert_int_equal(mvcc_lock(one, &outer[0], &outer[1], (enum mvcc_lock_mode)held),
+                             STATUS_OK);
+            assert_int_equal(mvcc_lock(one, &inner[0], &inner[1], (enum mvcc_lock_mode)wanted),
+                             STATUS_OK);
+            lock_count_is(covers[held][wanted] == '+' ? 1 : 2);
+            mvcc_abort(one);
+            memstore_stop(&store);
+        }
+    }
+}
+
 /* Reading a range step by step ends with one lock, not with one for each record; but locks do not
  * grow over a range of which somebody else intends to lock parts. */
 static void locks_of_neighbours_merge(void **state) {
@@ -395,11 +437,13 @@ int main(void) {
         cmocka_unit_test(queues_cost_no_victim),
         cmocka_unit_test(longer_queues_cost_no_victim),
         cmocka_unit_test(first_come_first_served),
+        cmocka_unit_test(the_impatient_make_no_victim),
         cmocka_unit_test(timeout),
         cmocka_unit_test(a_victim_is_done),
         cmocka_unit_test(who_started_over_is_spared),
         cmocka_unit_test(a_victim_starts_over),
         cmocka_unit_test(modes_exclude),
+        cmocka_unit_test(modes_cover),
         cmocka_unit_test(locks_of_neighbours_merge),
         cmocka_unit_test(nonsense_is_refused),
     };
