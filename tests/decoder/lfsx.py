@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads an LFSX image as docs/FORMAT.md describes it, without a line of the product's code: the
-labels, the newest checkpoint, the allocation maps, every tree, the journal behind the checkpoint,
-and the checksum of everything. `problems` are what fsck.lfsx would call findings, by their names
-in the document."""
+labels, the newest checkpoint, the allocation maps, every tree of every dataset and snapshot in
+full, the journal behind the checkpoint, and the checksum of everything. `problems` are what
+fsck.lfsx would call findings, by their names in the document."""
 import layout
 from xxh64 import xxh64
 
@@ -10,7 +10,10 @@ BLOCK = 4096
 AREA, LABEL, RING, SLOTS = 64, 1, 16, 32
 REGION, FANOUT, BITMAP = 32256, 252, 64
 CATALOG, FIRST_DATASET, FILE = 1, 16, 1
-INODE, ENTRY, EXTENT, DATASET = 1, 2, 4, 16
+INODE, ENTRY, EXTENT, DATASET, SNAPSHOT, SCHEDULE, DEAD_SUM, DEAD = 1, 2, 4, 16, 17, 18, 24, 25
+OWNER_DEAD = 1 << 63
+LIVE, DELETING = 0, 1
+HEAD = 1 << 64  # later than any epoch
 RECORD_WRITE, RECORD_PUNCH = 1, 2
 ENTRY_BLOCKS_MAX = 64
 CONTENT_MAX = 64 << 20
@@ -51,22 +54,48 @@ def plan(blocks):
             "data_start": journal_start + journal_blocks, "data_end": blocks - AREA}, levels
 
 
-class Dataset:
-    def __init__(self, number, name, record):
-        self.number, self.name, self.record = number, name, record
+class Tree:
+    """A snapshot's tree or a dataset's live one."""
+
+    def __init__(self, dataset, name, epoch, record, root):
+        self.dataset, self.name, self.epoch = dataset, name, epoch
+        self.record, self.root = record, root
         self.size = None
-        self.nodes = 0
-        self.blocks = {}  # block of the file -> (block of the device, checksum)
+        self.nodes = {}   # block -> birth
+        self.blocks = {}  # block of the file -> (block of the device, checksum, birth)
+
+    def births(self):
+        """Block -> birth, of nodes and data."""
+        births = {block: birth for block, _, birth in self.blocks.values()}
+        births.update(self.nodes)
+        return births
+
+
+class Dataset:
+    def __init__(self, number, name, record, value):
+        self.number, self.name, self.record = number, name, record
+        self.head = Tree(self, name, HEAD, record, S["disk_dataset"].raw(value, "root"))
+        self.dead_root = S["disk_dataset"].raw(value, "dead")
+        self.snapshots = []  # live ones, the oldest first
+        self.deleting = []   # epochs of the others
+        self.dead = {}       # block -> (era, birth)
+        self.dead_sums, self.dead_nodes = {}, set()
 
     @property
     def live(self):
-        return self.record["state"] == 0
+        return self.record["state"] == LIVE
+
+    @property
+    def trees(self):
+        return [*self.snapshots, self.head]
 
 
 class Pool:
     """
     nodes      block -> (owner, level)
-    data       block -> (dataset's name, block of its file), of the checkpoint
+    data       block -> (name of the first dataset or snapshot that has it, block of its file), of
+               the checkpoint
+    dead       blocks that only dead trees have
     journaled  blocks of data that the journal's entries name
     labels, superblocks, maps   blocks; of the superblocks the newest one's two copies, of the
                allocation maps the copies that count
@@ -74,7 +103,9 @@ class Pool:
 
     def __init__(self, path, verify_data=False):
         self.problems, self.nodes, self.data, self.maps, self.used = [], {}, {}, [], {}
-        self.datasets, self.names, self.journaled = {}, {}, set()
+        self.datasets, self.names, self.journaled, self.dead = {}, {}, set(), set()
+        self.read_nodes, self.verified, self.identities = {}, {}, {}
+        self.named = set()
         self.journal_entries = self.journal_dropped = 0
         with open(path, "rb") as self.image:
             self.device_blocks = self.image.seek(0, 2) // BLOCK
@@ -106,14 +137,30 @@ class Pool:
         self.find_label()
         self.find_superblock()
         self.read_maps()
-        self.catalog_nodes = self.walk_tree("catalog", S["disk_superblock"], self.super, 0, CATALOG)
+        shape = S["disk_superblock"]
+        self.catalog_nodes = self.walk_root(shape.raw(self.super, "catalog"), self.take_catalog,
+                                            CATALOG)
         for dataset in self.datasets.values():
-            record = S["disk_dataset"]
-            dataset.nodes = self.walk_tree("root", record, dataset.raw, 0, dataset.number)
-            for index, (block, _) in dataset.blocks.items():
-                self.claim(block)
-                self.data[block] = (dataset.name, index)
+            for tree in dataset.trees:
+                self.walk_files(tree)
+            if any(dataset.dead_root):
+                dataset.dead_nodes = self.walk_root(
+                    dataset.dead_root, lambda key, value, dataset=dataset:
+                    self.take_dead(dataset, key, value), dataset.number | OWNER_DEAD)
+        self.named = self.nodes.keys() | self.data.keys()
+        for dataset in self.datasets.values():
+            self.claim_dead(dataset)
+        self.compare_counts()
         self.replay_journal()
+
+    def walk_files(self, tree):
+        tree.nodes = self.walk_root(tree.root, lambda key, value: self.take_file(tree, key, value),
+                                    tree.dataset)
+        for index, (block, checksum, birth) in tree.blocks.items():
+            self.claim(block, ("data", birth, checksum))
+            self.data.setdefault(block, (tree.name, index))
+        if len({block for block, _, _ in tree.blocks.values()}) != len(tree.blocks):
+            self.problem("block-shared")
 
     # ---- both ends ----
 
@@ -237,48 +284,68 @@ class Pool:
 
     # ---- trees ----
 
-    def claim(self, block):
-        if block in self.nodes or block in self.data:
+    def claim(self, block, identity):
+        """Two trees may share a block if they mean the same by it."""
+        if self.identities.setdefault(block, identity) != identity:
             self.problem("block-shared")
         if not self.is_used(block):
             self.problem("block-lost")
 
-    def walk_tree(self, field, shape, parent, at, owner):
-        """Returns the number of nodes."""
-        return self.walk_node(shape.raw(parent, field, at), owner, None, None, True)
+    def owner_of(self, owner, birth):
+        """Whose nodes of this age are in a dataset's tree."""
+        if isinstance(owner, int):
+            return owner
+        while owner.record["origin"] and birth <= owner.record["origin_epoch"]:
+            owner = self.datasets[owner.record["origin"]]
+        return owner.number
 
-    def walk_node(self, pointer, owner, low, high, is_root=False):
+    def walk_root(self, pointer, take, owner):
+        """Calls take(key, value) for every item. Returns the nodes: block -> birth."""
+        nodes = {}
+        self.walk_node(pointer, take, owner, None, None, nodes)
+        return nodes
+
+    def read_node(self, pointer):
+        """(header's numbers, items); each node is read once."""
         shape, names = S["disk_node"], S["disk_pointer"]
         block = names.number(pointer, "block")
         if not self.is_data(block):
             raise Damage("node-location", f"block {block}")
+        if (block, pointer) in self.read_nodes:
+            return self.read_nodes[block, pointer]
         content = self.read(block)
         if not self.is_sealed(content, "disk_node") \
                 or shape.raw(content, "checksum") != names.raw(pointer, "checksum") \
                 or shape.number(content, "block") != block:
             raise Damage("node-checksum", f"block {block}")
-        level = shape.number(content, "level")
-        items = list(self.items(content, block))
-        if shape.number(content, "magic") != 0x4e58464c \
-                or level != names.number(pointer, "level") \
-                or shape.number(content, "owner") != owner \
-                or shape.raw(content, "birth") != names.raw(pointer, "birth"):
+        head, items = shape.numbers(content), list(self.items(content, block))
+        if head["magic"] != 0x4e58464c or head["level"] != names.number(pointer, "level") \
+                or head["birth"] != names.number(pointer, "birth"):
+            raise Damage("node-corrupt", f"block {block}")
+        self.read_nodes[block, pointer] = head, items
+        return head, items
+
+    def walk_node(self, pointer, take, owner, low, high, nodes):
+        head, items = self.read_node(pointer)
+        block, level, is_root = head["block"], head["level"], not nodes
+        if head["owner"] != self.owner_of(owner, head["birth"]):
             raise Damage("node-corrupt", f"block {block}")
         keys = [key for key, _ in items]
         if not keys and not (is_root and level == 0) \
                 or any((low and key < low) or (high and key >= high) for key in keys) \
                 or level > 0 and not is_root and keys[0] != low:
             self.problem("node-order")
-        self.claim(block)
-        self.nodes[block] = (owner, level)
-        count = 1
+        if block in nodes:
+            self.problem("block-shared")
+        self.claim(block, ("node", pointer))
+        self.nodes[block] = (head["owner"], level)
+        nodes[block] = head["birth"]
         for index, (key, value) in enumerate(items):
             if level == 0:
-                self.take_item(owner, key, value)
+                take(key, value)
             else:
                 behind = keys[index + 1] if index + 1 < len(keys) else high
-                count += self.walk_node(value, owner, key, behind)
-        return count
+                self.walk_node(value, take, owner, key, behind, nodes)
 
     @staticmethod
     def items(content, block):
@@ -302,11 +369,15 @@ class Pool:
         if any(content[first + count * shape.size:end]):
             raise Damage("node-corrupt", f"block {block}: bytes between items and values")
 
-    def take_item(self, owner, key, value):
+    def take_catalog(self, key, value):
         inode, kind, offset = key
-        if owner == CATALOG and kind == DATASET:
+        if kind == DATASET:
             self.take_dataset(inode, value)
-        elif owner == CATALOG and kind == ENTRY:
+        elif kind == SNAPSHOT:
+            self.take_snapshot(inode, offset, value)
+        elif kind == SCHEDULE:
+            self.take_schedule(inode, value)
+        elif kind == ENTRY:
             shape = S["disk_entry"]
             name = shape.raw(value, "name")
             if shape.number(value, "name_length") != len(name):
@@ -315,82 +386,224 @@ class Pool:
             if xxh64(name, seed) & ~15 != offset & ~15:
                 self.problem("name-hash")
             self.names[name.decode()] = shape.number(value, "target")
-        elif owner != CATALOG and kind == INODE:
-            self.datasets[owner].size = S["disk_inode"].number(value, "size")
-        elif owner != CATALOG and kind == EXTENT:
-            self.take_extent(owner, offset, value)
         else:
-            raise Damage("item-invalid", f"type {kind} in tree {owner}")
+            raise Damage("item-invalid", f"type {kind} in the catalog")
 
     def take_dataset(self, number, value):
         shape = S["disk_dataset"]
         record = shape.numbers(value)
         name = shape.raw(value, "name")
-        if record["id"] != number or record["name_length"] != len(name):
+        if record["id"] != number or record["name_length"] != len(name) \
+                or record["state"] == DELETING and name:
             raise Damage("item-invalid", f"dataset {number}")
-        self.datasets[number] = Dataset(number, name.decode(), record)
-        self.datasets[number].raw = value
+        self.datasets[number] = Dataset(number, name.decode(), record, value)
 
-    def take_extent(self, owner, offset, value):
-        shape, blocks = S["disk_extent"], self.datasets[owner].blocks
+    def take_snapshot(self, number, epoch, value):
+        shape = S["disk_snapshot"]
+        record, name = shape.numbers(value), shape.raw(value, "name")
+        if record["name_length"] != len(name) or record["state"] not in (LIVE, DELETING):
+            raise Damage("item-invalid", f"snapshot {epoch} of dataset {number}")
+        if number not in self.datasets:
+            self.problem("snapshot-dataset")
+            return
+        dataset = self.datasets[number]
+        if not dataset.record["birth"] <= epoch < S["disk_superblock"].number(self.super, "epoch"):
+            self.problem("snapshot-age")
+        if record["state"] == DELETING:
+            dataset.deleting.append(epoch)
+            return
+        name = f"{dataset.name}@{name.decode()}"
+        if any(snapshot.name == name for snapshot in dataset.snapshots):
+            self.problem("snapshot-name")
+        dataset.snapshots.append(Tree(dataset, name, epoch, record, shape.raw(value, "root")))
+
+    def take_schedule(self, number, value):
+        shape = S["disk_schedule_rule"]
+        rules = [shape.numbers(value, at) for at in range(0, len(value), shape.size)]
+        intervals = [rule["interval_ns"] for rule in rules]
+        if not 1 <= len(rules) <= 32 or len(value) % shape.size or intervals[0] < 10 ** 9 \
+                or sorted(set(intervals)) != intervals or not all(rule["keep"] for rule in rules):
+            raise Damage("item-invalid", f"the schedule of dataset {number}")
+        if number not in self.datasets:
+            self.problem("snapshot-dataset")
+
+    def take_dead(self, dataset, key, value):
+        inode, kind, offset = key
+        era, birth = inode >> 32, inode & 0xffffffff
+        if kind == DEAD_SUM:
+            dataset.dead_sums[era, birth] = S["disk_dead_sum"].number(value, "blocks")
+        elif kind == DEAD:
+            for block in range(offset, offset + S["disk_dead"].number(value, "count")):
+                if block in dataset.dead:
+                    self.problem("block-shared")
+                dataset.dead[block] = era, birth
+        else:
+            raise Damage("item-invalid", f"type {kind} in a dead tree")
+
+    def take_file(self, tree, key, value):
+        _, kind, offset = key
+        if kind == INODE:
+            tree.size = S["disk_inode"].number(value, "size")
+        elif kind == EXTENT:
+            self.take_extent(tree, offset, value)
+        else:
+            raise Damage("item-invalid", f"type {kind} in the tree of {tree.name}")
+
+    def take_extent(self, tree, offset, value):
+        shape, blocks = S["disk_extent"], tree.blocks
         extent = shape.numbers(value)
         checksums = shape.raw(value, "checksums")
         count = extent["block_count"]
         if len(checksums) != 8 * count or not 1 <= count <= 64 \
                 or extent["stored_blocks"] != count or not self.is_data(extent["block"], count):
-            raise Damage("item-invalid", f"an extent of tree {owner}")
+            raise Damage("item-invalid", f"an extent of {tree.name}")
+        if not 1 <= extent["birth"] <= min(tree.epoch, S["disk_superblock"].number(self.super,
+                                                                                   "epoch")):
+            self.problem("extent-age")
         for i in range(count):
             if offset + i in blocks:
                 self.problem("extent-overlap")
-            blocks[offset + i] = (extent["block"] + i,
-                                  int.from_bytes(checksums[8 * i:8 * i + 8], "little"))
+            checksum = int.from_bytes(checksums[8 * i:8 * i + 8], "little")
+            blocks[offset + i] = (extent["block"] + i, checksum, extent["birth"])
 
     # ---- what can be told with all parts at hand ----
 
     def compare(self):
         shape = S["disk_superblock"]
-        named = self.nodes.keys() | self.data.keys()
         in_use = {block for block in range(self.geometry["data_start"], self.geometry["data_end"])
                   if self.is_used(block)}
-        if in_use - named:
+        if in_use - self.named - self.dead:
             self.problem("block-leaked")
         if self.used_bits != shape.number(self.super, "used_blocks"):
             self.problem("used-count")
-        if self.catalog_nodes != shape.number(self.super, "catalog_nodes"):
+        if len(self.catalog_nodes) != shape.number(self.super, "catalog_nodes"):
             self.problem("catalog-nodes")
         for dataset in self.datasets.values():
-            if dataset.nodes != dataset.record["node_blocks"]:
-                self.problem("dataset-nodes")
-            if sum(owner == dataset.number for owner in self.owners) \
-                    != dataset.record["data_blocks"]:
-                self.problem("dataset-data")
+            self.compare_ages(dataset)
+            self.compare_origin(dataset)
+            if len(dataset.dead_nodes) != dataset.record["dead_nodes"]:
+                self.problem("dead-nodes")
             if dataset.live and self.names.get(dataset.name) != dataset.number:
                 self.problem("name-missing")
         if len(self.names) != sum(dataset.live for dataset in self.datasets.values()):
             self.problem("name-dangling")
+        own = [block for dataset in self.datasets.values() for block in self.own(dataset)]
+        if len(own) != len(set(own)):
+            self.problem("block-shared")
+
+    def compare_counts(self):
+        """Before the journal changes what the live trees hold."""
+        for dataset in self.datasets.values():
+            for tree in dataset.trees:
+                nodes, blocks, record = len(tree.nodes), len(tree.blocks), tree.record
+                shared = sum(birth <= dataset.record["origin_epoch"]
+                             for birth in tree.births().values())
+                is_head = tree.epoch == HEAD
+                if nodes != record["node_blocks"]:
+                    self.problem("dataset-nodes" if is_head else "snapshot-blocks")
+                if blocks != record["data_blocks"]:
+                    self.problem("dataset-data" if is_head else "snapshot-blocks")
+                if shared != record["shared_blocks"]:
+                    self.problem("dataset-blocks" if is_head else "snapshot-blocks")
+                if not is_head and tree.size != record["size"]:
+                    self.problem("snapshot-size")
+            dataset.births = [tree.births() for tree in dataset.trees]
+
+    @staticmethod
+    def own(dataset):
+        """The blocks that are not the origin's."""
+        return {block for births in dataset.births for block, birth in births.items()
+                if birth > dataset.record["origin_epoch"]}
+
+    def compare_ages(self, dataset):
+        """"of the snapshots of one dataset each block is in an unbroken run", and where that ends
+        the dead tree says so."""
+        epochs = [tree.epoch for tree in dataset.trees]
+        for block in self.own(dataset):
+            inside = [births.get(block) for births in dataset.births]
+            has = [i for i, birth in enumerate(inside) if birth is not None]
+            birth = inside[has[0]]
+            first = next(i for i, epoch in enumerate(epochs) if epoch >= birth)
+            if has != list(range(first, has[-1] + 1)):
+                self.problem("shared-missing")
+            if has[-1] == len(epochs) - 1:
+                if block in dataset.dead:
+                    self.problem("dataset-blocks")
+                continue
+            era, dead_birth = dataset.dead.get(block, (0, 0))
+            if birth != dead_birth or not epochs[has[-1]] <= era < epochs[has[-1] + 1]:
+                self.problem("dataset-blocks")
+
+    def compare_origin(self, dataset):
+        if not dataset.record["origin"]:
+            return
+        origin = self.datasets.get(dataset.record["origin"])
+        epoch = dataset.record["origin_epoch"]
+        trees = [tree for tree in origin.snapshots if tree.epoch == epoch] if origin else []
+        if not trees:
+            self.problem("dataset-origin")
+            return
+        theirs = trees[0].births()
+        for births in dataset.births:
+            if any(birth <= epoch and theirs.get(block) != birth
+                   for block, birth in births.items()):
+                self.problem("shared-missing")
+
+    def claim_dead(self, dataset):
+        """What a dead tree has is in the snapshots between birth and era, or nowhere else if all of
+        those are being deleted."""
+        epochs = [tree.epoch for tree in dataset.snapshots]
+        sums, births = {}, {block: birth for tree in dataset.snapshots
+                            for block, birth in tree.births().items()}
+        for block, (era, birth) in dataset.dead.items():
+            sums[era, birth] = sums.get((era, birth), 0) + 1
+            if not dataset.record["origin_epoch"] < birth <= era \
+                    or era >= S["disk_superblock"].number(self.super, "epoch"):
+                self.problem("dead-nowhere")
+            if any(birth <= epoch <= era for epoch in epochs):
+                if births.get(block) != birth:
+                    self.problem("dead-unnamed")
+                continue
+            if not any(birth <= epoch <= era for epoch in dataset.deleting):
+                self.problem("dead-nowhere")
+            if block in self.named or block in self.dead:
+                self.problem("block-shared")
+            self.dead.add(block)
+            if not self.is_used(block):
+                self.problem("block-lost")
+        if sums != dataset.dead_sums:
+            self.problem("dead-sum")
+
+    def trees(self):
+        return [tree for dataset in self.datasets.values() for tree in dataset.trees]
+
+    def is_right(self, block, checksum):
+        """Each block is read once for each checksum that it should have."""
+        if (block, checksum) not in self.verified:
+            self.verified[block, checksum] = xxh64(self.read(block)) == checksum
+        return self.verified[block, checksum]
 
     def verify_data(self):
-        for dataset in self.datasets.values():
-            for block, checksum in dataset.blocks.values():
-                if xxh64(self.read(block)) != checksum:
+        for tree in self.trees():
+            for block, checksum, _ in tree.blocks.values():
+                if not self.is_right(block, checksum):
                     self.problem("data-checksum")
 
     def read_contents(self):
-        """Name -> content of each live dataset that is not too large; None where a block is
-        damaged."""
+        """Name -> content of each live dataset and its snapshots that is not too large; None where
+        a block is damaged."""
         contents = {}
-        for dataset in self.datasets.values():
-            if not dataset.live or dataset.size is None or dataset.size > CONTENT_MAX:
+        for tree in self.trees():
+            if not tree.dataset.live or tree.size is None or tree.size > CONTENT_MAX:
                 continue
-            content = bytearray(dataset.size)
-            for index, (block, checksum) in dataset.blocks.items():
-                data = self.read(block)
-                if xxh64(data) != checksum:
+            content = bytearray(tree.size)
+            for index, (block, checksum, _) in tree.blocks.items():
+                if not self.is_right(block, checksum):
                     content = None
                     break
-                end = min((index + 1) * BLOCK, dataset.size)
-                content[index * BLOCK:end] = data[:end - index * BLOCK]
-            contents[dataset.name] = None if content is None else bytes(content)
+                end = min((index + 1) * BLOCK, tree.size)
+                content[index * BLOCK:end] = self.read(block)[:end - index * BLOCK]
+            contents[tree.name] = None if content is None else bytes(content)
         return contents
 
     # ---- the journal ----
@@ -451,8 +664,6 @@ class Pool:
         return entries, max(durable, default=0)
 
     def replay_journal(self):
-        self.owners = [dataset.number for dataset in self.datasets.values()
-                       for _ in dataset.blocks]
         entries, durable = self.chain()
         for entry in entries:
             if entry["sequence"] > durable and not all(map(self.is_intact, entry["records"])):
@@ -482,11 +693,11 @@ class Pool:
         if kind == RECORD_WRITE:
             record, blocks = self.write_record(payload)
             self.journaled |= {block for block, _ in blocks}
-            target = self.datasets[record["dataset"]].blocks
-            target.update({record["first"] + i: block for i, block in enumerate(blocks)})
+            target = self.datasets[record["dataset"]].head.blocks
+            target.update({record["first"] + i: (*block, HEAD) for i, block in enumerate(blocks)})
         elif kind == RECORD_PUNCH:
             record = S["disk_record_punch"].numbers(payload)
-            target = self.datasets[record["dataset"]].blocks
+            target = self.datasets[record["dataset"]].head.blocks
             end = record["first"] + record["count"]
             for index in [i for i in target if record["first"] <= i < end]:
                 del target[index]
@@ -500,10 +711,17 @@ class Pool:
             "label": self.label, "uuid": self.uuid.hex(), "geometry": self.geometry,
             "checkpoint": getattr(self, "checkpoint", None), "nodes": len(self.nodes),
             "data_blocks": len(self.data) + len(self.journaled),
-            "used_blocks": len(self.nodes) + len(self.data) + len(self.journaled),
+            "used_blocks": len(self.named | self.dead) + len(self.journaled),
+            "dead_blocks": len(self.dead),
             "journal": {"entries": self.journal_entries, "dropped": self.journal_dropped},
             "datasets": [{"id": dataset.number, "name": dataset.name, "live": dataset.live,
-                          "size": dataset.size, "nodes": dataset.nodes,
-                          "data_blocks": dataset.record["data_blocks"]}
+                          "size": dataset.head.size, "nodes": len(dataset.head.nodes),
+                          "data_blocks": dataset.record["data_blocks"],
+                          "origin": dataset.record["origin"],
+                          "origin_epoch": dataset.record["origin_epoch"],
+                          "snapshots": [{"name": tree.name, "epoch": tree.epoch,
+                                         "size": tree.size, "nodes": len(tree.nodes),
+                                         "data_blocks": len(tree.blocks)}
+                                        for tree in dataset.snapshots]}
                          for dataset in self.datasets.values()],
             "problems": self.problems}
