@@ -117,6 +117,25 @@ const struct alloc_log *alloc_expiring(struct allocator *allocator);
 /* The checkpoint is durable: pending runs grow one checkpoint older, the oldest become free. */
 void alloc_rotate(struct allocator *allocator);
 
+/* ---- a pool that grows (alloc_grow.c) ---- */
+
+/* What the allocator of the larger pool needs. */
+struct alloc_growth {
+    struct geometry geometry;
+    struct alloc_region *regions; /* those from `first` on have their bitmaps */
+    uint64_t first;
+    struct disk_map_entry **entries;
+    unsigned top;
+};
+
+/* Allocates for a geometry that geometry_grow() made out of the allocator's. NO_MEMORY. */
+enum status alloc_growth_prepare(struct allocator *allocator, const struct geometry *geometry,
+                                 struct alloc_growth *growth);
+void alloc_growth_cancel(struct alloc_growth *growth);
+/* The next checkpoint is one of the larger pool, with all maps in their new places; what the data
+ * area gained is pending. One recorded release. Takes over what was prepared. */
+void alloc_grow(struct allocator *allocator, struct alloc_growth *growth);
+
 /* ---- for the check ---- */
 
 /* Calls visit for every maximal run of blocks used in the map. */

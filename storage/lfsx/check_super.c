@@ -135,6 +135,8 @@ bool check_super(struct check *check, enum status *status) {
     }
     *status = ring_read(check->device, &check->label, ring);
     bool usable = *status == STATUS_OK && check_ring(check, ring);
+    if (*status == STATUS_TOO_SMALL && report_label(check, *status))
+        *status = STATUS_OK;
     os_free(ring);
     return usable;
 }

@@ -28,6 +28,7 @@
 
 struct checkpoint {
     uint64_t number;
+    struct label label; /* with the layout of this state of the pool */
     struct superblock superblock;
     struct alloc_snapshot maps;
     uint64_t journal_mark;        /* newest record that it covers */
@@ -69,7 +70,9 @@ static void freeze_trees(struct lfsx_pool *pool) {
 }
 
 static void fill_superblock(struct lfsx_pool *pool, struct checkpoint *checkpoint) {
-    checkpoint->superblock = (struct superblock){.checkpoint = checkpoint->number,
+    checkpoint->label = pool->label;
+    checkpoint->superblock = (struct superblock){.geometry = pool->label.geometry,
+                                                 .checkpoint = checkpoint->number,
                                                  .epoch = pool->epoch,
                                                  .written_ns = os_wall_clock_ns(),
                                                  .catalog = pool->catalog.root,
@@ -153,7 +156,17 @@ static void writer_add(struct writer *writer, uint64_t block, void *page) {
         writer_run(writer);
 }
 
-static enum status write_out(struct lfsx_pool *pool, const struct checkpoint *checkpoint) {
+/* A pool that grew has its labels written before anything is acknowledged that the checkpoint made
+ * durable: from then on they say where the tail is. */
+static enum status publish(struct lfsx_pool *pool, struct checkpoint *checkpoint) {
+    enum status status = superblock_write(pool->device, &checkpoint->label, &checkpoint->superblock,
+                                          checkpoint->page);
+    if (status == STATUS_OK)
+        status = label_settle(pool->device, &checkpoint->label, checkpoint->page);
+    return status;
+}
+
+static enum status write_out(struct lfsx_pool *pool, struct checkpoint *checkpoint) {
     struct writer writer = {.device = pool->device};
     uint64_t nodes = 0;
     LIST_FOR_EACH(link, &pool->writing) {
@@ -167,15 +180,15 @@ static enum status write_out(struct lfsx_pool *pool, const struct checkpoint *ch
     if (writer.status == STATUS_OK)
         writer.status = blockdev_flush(pool->device);
     if (writer.status == STATUS_OK)
-        writer.status =
-            superblock_write(pool->device, &pool->label, &checkpoint->superblock, checkpoint->page);
+        writer.status = publish(pool, checkpoint);
     POOL_COUNT(pool, checkpoints, 1);
     POOL_COUNT(pool, checkpoint_nodes, nodes);
     return writer.status;
 }
 
-static void retire_nodes(struct lfsx_pool *pool) {
+static void retire_nodes(struct lfsx_pool *pool, const struct checkpoint *checkpoint) {
     os_rwlock_lock_exclusive(&pool->lock);
+    pool->label.written_blocks = checkpoint->label.written_blocks;
     LIST_FOR_EACH_SAFE(link, &pool->writing)
     cache_written(&pool->cache, LIST_CONTAINER(link, struct cached_node, link));
     os_rwlock_unlock_exclusive(&pool->lock);
@@ -212,7 +225,7 @@ static enum status run_checkpoint(struct lfsx_pool *pool, bool force) {
     }
     if (pool->journal != NULL)
         journal_forget(pool->journal, &checkpoint.superblock.journal, checkpoint.journal_mark);
-    retire_nodes(pool);
+    retire_nodes(pool, &checkpoint);
     discard_expiring(pool);
     alloc_rotate(&pool->allocator);
     os_mutex_lock(&pool->commit_lock);

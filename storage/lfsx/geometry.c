@@ -36,33 +36,59 @@ uint64_t geometry_map_address(const struct geometry *geometry, unsigned level, u
     return geometry->map_start + 2 * (map_blocks_before(geometry, level) + index) + copy;
 }
 
-enum status geometry_plan(uint64_t device_blocks, struct geometry *geometry) {
+/* The journal of a device of this many blocks; one that has grown since keeps the one it had. */
+static uint64_t journal_share(uint64_t device_blocks) {
+    uint64_t share = device_blocks / JOURNAL_SHARE;
+    return MATH_MIN(MATH_MAX(share, JOURNAL_MIN_BLOCKS), JOURNAL_MAX_BLOCKS);
+}
+
+static enum status lay_out(uint64_t device_blocks, uint64_t journal_blocks,
+                           struct geometry *geometry) {
     if (device_blocks < DISK_MIN_DEVICE_BLOCKS)
         return STATUS_TOO_SMALL;
-    struct geometry g = {.device_blocks = device_blocks};
+    struct geometry g = {.device_blocks = device_blocks, .journal_blocks = journal_blocks};
     g.regions = math_divide_up(device_blocks, DISK_REGION_BLOCKS);
-    g.map_start = DISK_AREA_BLOCKS;
     g.map_blocks = 2 * map_blocks_before(&g, geometry_map_top(&g) + 1);
-    g.journal_start = g.map_start + g.map_blocks;
-    g.journal_blocks = device_blocks / JOURNAL_SHARE;
-    g.journal_blocks = MATH_MAX(g.journal_blocks, JOURNAL_MIN_BLOCKS);
-    g.journal_blocks = MATH_MIN(g.journal_blocks, JOURNAL_MAX_BLOCKS);
+    g.journal_start = DISK_AREA_BLOCKS;
     g.data_start = g.journal_start + g.journal_blocks;
-    g.data_end = device_blocks - DISK_AREA_BLOCKS;
+    g.map_start = device_blocks - DISK_AREA_BLOCKS - g.map_blocks;
+    g.data_end = g.map_start;
     if (g.data_end < g.data_start || g.data_end - g.data_start < MIN_DATA_BLOCKS)
         return STATUS_TOO_SMALL;
     *geometry = g;
     return STATUS_OK;
 }
 
+enum status geometry_plan(uint64_t device_blocks, struct geometry *geometry) {
+    return lay_out(device_blocks, journal_share(device_blocks), geometry);
+}
+
+enum status geometry_resize(const struct geometry *geometry, uint64_t device_blocks,
+                            struct geometry *resized) {
+    if (geometry->journal_blocks > journal_share(device_blocks))
+        return STATUS_TOO_SMALL;
+    return lay_out(device_blocks, geometry->journal_blocks, resized);
+}
+
+enum status geometry_grow(const struct geometry *geometry, uint64_t device_blocks,
+                          struct geometry *grown) {
+    struct geometry g;
+    if (geometry_resize(geometry, device_blocks, &g) != STATUS_OK ||
+        g.map_start < geometry->device_blocks)
+        return STATUS_TOO_SMALL;
+    *grown = g;
+    return STATUS_OK;
+}
+
 enum status geometry_load(const struct disk_label *label, struct geometry *geometry) {
+    struct geometry said = {.journal_blocks = le64_get(label->journal_blocks)};
     struct geometry planned;
-    if (geometry_plan(le64_get(label->device_blocks), &planned) != STATUS_OK)
+    if (said.journal_blocks < JOURNAL_MIN_BLOCKS ||
+        geometry_resize(&said, le64_get(label->device_blocks), &planned) != STATUS_OK)
         return STATUS_CORRUPT;
     if (le64_get(label->map_start) != planned.map_start ||
         le64_get(label->map_blocks) != planned.map_blocks ||
         le64_get(label->journal_start) != planned.journal_start ||
-        le64_get(label->journal_blocks) != planned.journal_blocks ||
         le64_get(label->data_start) != planned.data_start ||
         le64_get(label->data_end) != planned.data_end)
         return STATUS_CORRUPT;

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a device is laid out: computed once by mkfs, kept in the label, validated when read. */
+/*
+ * How a device is laid out: it follows from the number of blocks that the pool uses, which a
+ * superblock says and which may grow, and from the journal's size, which is chosen once by mkfs.
+ * The label says it too, and is validated when read.
+ */
 #ifndef STORAGE_LFSX_GEOMETRY_H
 #define STORAGE_LFSX_GEOMETRY_H
 
@@ -18,11 +22,20 @@ struct geometry {
     uint64_t regions;
 };
 
-/* The layout for a device of this many blocks. TOO_SMALL. */
+/* The layout of a new pool on a device of this many blocks. TOO_SMALL. */
 enum status geometry_plan(uint64_t device_blocks, struct geometry *geometry);
 
-/* Reads the layout out of a label whose checksum is right. CORRUPT if it is not one that
- * geometry_plan could have made. */
+/* The layout of the same pool when it uses this many blocks. TOO_SMALL. */
+enum status geometry_resize(const struct geometry *geometry, uint64_t device_blocks,
+                            struct geometry *resized);
+
+/* The same for a pool that grows: nothing of the old layout is where the new one has its maps and
+ * its tail area. TOO_SMALL: the added blocks cannot hold those. */
+enum status geometry_grow(const struct geometry *geometry, uint64_t device_blocks,
+                          struct geometry *grown);
+
+/* Reads the layout out of a label whose checksum is right. CORRUPT if it is not one that a
+ * pool can have. */
 enum status geometry_load(const struct disk_label *label, struct geometry *geometry);
 void geometry_store(const struct geometry *geometry, struct disk_label *label);
 

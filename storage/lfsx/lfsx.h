@@ -92,6 +92,12 @@ enum status lfsx_pool_close(struct lfsx_pool *pool);
  * share the work; with nothing to do it costs nothing. */
 enum status lfsx_pool_commit(struct lfsx_pool *pool);
 
+/* Lets the pool use all of its device, which has become larger; durable on return, and so at once
+ * that a power cut at any moment leaves the old pool or the new one. OK also if there is nothing to
+ * gain: the pool needs room behind its old end for its maps and its second set of superblocks,
+ * which is about a 16,000th of the new size, at least 68 blocks. READ_ONLY, NO_MEMORY. */
+enum status lfsx_pool_grow(struct lfsx_pool *pool);
+
 struct lfsx_pool_info {
     uint8_t uuid[16];
     char label[LFSX_LABEL_MAX + 1];

@@ -5,7 +5,7 @@
  * when read. Addresses count blocks of LFSX_BLOCK_SIZE from the start of the device.
  *
  *   0            64                                                      N-64           N
- *   | head area  | allocation maps | journal | data and nodes ...         | tail area   |
+ *   | head area  | journal | data and nodes ...         | allocation maps | tail area   |
  *   | -,label,ring                                                        | -,label,ring|
  */
 #ifndef STORAGE_LFSX_LFSX_FORMAT_H
@@ -38,7 +38,8 @@
 #define DISK_MAP_MAGIC "LFSXMAPB"
 #define DISK_NODE_MAGIC 0x4e58464cu /* "LFXN" */
 
-/* Written once, at both ends: who the device is and how it is laid out. */
+/* Written when the pool is made and when it has grown, at both ends: who the device is and how it
+ * is laid out. */
 struct disk_label {
     le64 checksum; /* XXH64 of the block's bytes 8..4095 */
     uint8_t magic[8];
@@ -109,7 +110,8 @@ struct disk_superblock {
     le64 journal_sequence; /* first journal entry that is newer than this checkpoint */
     le64 journal_block;    /* where it stands, counted from the journal's start */
     le64 journal_previous; /* checksum of the entry before it */
-    uint8_t reserved[3936];
+    le64 device_blocks;    /* that the pool uses */
+    uint8_t reserved[3928];
 };
 _Static_assert(sizeof(struct disk_superblock) == DISK_BLOCK_SIZE, "superblock");
 _Static_assert(offsetof(struct disk_superblock, catalog) == 64, "superblock");

@@ -93,7 +93,8 @@ enum status lfsx_format(struct blockdev *device, const struct lfsx_format_option
     os_random(label.pool_uuid, sizeof label.pool_uuid);
     os_random(label.device_uuid, sizeof label.device_uuid);
     memcpy(label.text, options->label, strlen(options->label));
-    status = ring_clear(device, &label.geometry);
+    for (unsigned area = 0; status == STATUS_OK && area < 2; area++)
+        status = area_clear(device, &label.geometry, area);
     if (status == STATUS_OK)
         status = build(device, &label, options);
     if (status == STATUS_OK)

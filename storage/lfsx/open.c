@@ -10,6 +10,7 @@
 
 static void init_locks(struct lfsx_pool *pool) {
     os_rwlock_init(&pool->lock);
+    os_mutex_init(&pool->grow_lock);
     os_mutex_init(&pool->commit_lock);
     os_condition_init(&pool->commit_done);
     os_condition_init(&pool->keeper_wake);
@@ -18,6 +19,7 @@ static void init_locks(struct lfsx_pool *pool) {
 
 static void destroy_locks(struct lfsx_pool *pool) {
     os_rwlock_destroy(&pool->lock);
+    os_mutex_destroy(&pool->grow_lock);
     os_mutex_destroy(&pool->commit_lock);
     os_condition_destroy(&pool->commit_done);
     os_condition_destroy(&pool->keeper_wake);
@@ -77,8 +79,21 @@ void pool_free(struct lfsx_pool *pool) {
     os_free(pool);
 }
 
-static enum status newest_superblock(struct blockdev *device, const struct label *label,
-                                     bool read_only, struct superblock *superblock) {
+/* What a power cut kept from being written, before anything else is. */
+static enum status settle(struct blockdev *device, struct label *label, const struct ring *ring,
+                          const struct superblock *superblock) {
+    enum status status = superblock_complete(device, label, ring, superblock);
+    void *page = os_page_alloc(DISK_BLOCK_SIZE);
+    if (page == NULL)
+        return STATUS_NO_MEMORY;
+    if (status == STATUS_OK)
+        status = label_settle(device, label, page);
+    os_page_free(page, DISK_BLOCK_SIZE);
+    return status;
+}
+
+static enum status newest_superblock(struct blockdev *device, struct label *label, bool read_only,
+                                     struct superblock *superblock) {
     struct ring *ring = os_alloc(sizeof *ring);
     if (ring == NULL)
         return STATUS_NO_MEMORY;
@@ -86,7 +101,7 @@ static enum status newest_superblock(struct blockdev *device, const struct label
     if (status == STATUS_OK)
         status = ring_newest(ring, superblock);
     if (status == STATUS_OK && !read_only)
-        status = superblock_complete(device, label, ring, superblock);
+        status = settle(device, label, ring, superblock);
     os_free(ring);
     if (status == STATUS_CORRUPT)
         log_error("lfsx",
@@ -148,6 +163,10 @@ enum status lfsx_pool_open(struct blockdev *device, const struct lfsx_open_optio
     enum status status = label_read(device, &label);
     if (status == STATUS_OK)
         status = newest_superblock(device, &label, read_only, &superblock);
+    if (status == STATUS_TOO_SMALL)
+        log_error("lfsx", "%s: the device has %llu blocks, the pool on it %llu: its end is missing",
+                  device->name, (unsigned long long)(device->size / LFSX_BLOCK_SIZE),
+                  (unsigned long long)label.geometry.device_blocks);
     struct lfsx_pool *pool = NULL;
     if (status == STATUS_OK)
         status = pool_new(device, &label, options, &pool);
@@ -180,8 +199,8 @@ void lfsx_pool_info(struct lfsx_pool *pool, struct lfsx_pool_info *info) {
     memset(info, 0, sizeof *info);
     memcpy(info->uuid, pool->label.pool_uuid, sizeof info->uuid);
     memcpy(info->label, pool->label.text, sizeof info->label);
-    const struct geometry *geometry = &pool->label.geometry;
     os_rwlock_lock_shared(&pool->lock);
+    const struct geometry geometry = pool->label.geometry;
     uint64_t reserve = pool_reserve_blocks(pool);
     info->epoch = pool->epoch;
     LIST_FOR_EACH(link, &pool->datasets)
@@ -189,7 +208,7 @@ void lfsx_pool_info(struct lfsx_pool *pool, struct lfsx_pool_info *info) {
     os_rwlock_unlock_shared(&pool->lock);
     uint64_t pending = alloc_pending_blocks(&pool->allocator);
     uint64_t free_blocks = alloc_free_blocks(&pool->allocator) + pending;
-    uint64_t data_blocks = geometry->data_end - geometry->data_start;
+    uint64_t data_blocks = geometry.data_end - geometry.data_start;
     info->size_bytes = data_blocks * LFSX_BLOCK_SIZE;
     info->used_bytes = (data_blocks - MATH_MIN(free_blocks, data_blocks)) * LFSX_BLOCK_SIZE;
     info->available_bytes = free_blocks > reserve ? (free_blocks - reserve) * LFSX_BLOCK_SIZE : 0;

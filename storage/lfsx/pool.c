@@ -126,12 +126,20 @@ void pool_node_release(struct lfsx_pool *pool, struct cached_node *node) {
     cache_drop(&pool->cache, node);
 }
 
+/* The pool may grow. */
+static struct geometry current_geometry(struct lfsx_pool *pool) {
+    os_rwlock_lock_shared(&pool->lock);
+    struct geometry geometry = pool->label.geometry;
+    os_rwlock_unlock_shared(&pool->lock);
+    return geometry;
+}
+
 static enum status read_node(struct lfsx_pool *pool, const struct btree_miss *miss,
                              struct disk_node *page) {
-    const struct geometry *geometry = &pool->label.geometry;
+    struct geometry geometry = current_geometry(pool);
     const char *why = "it points outside of the data area";
     enum status status = STATUS_CORRUPT;
-    if (geometry_is_data(geometry, miss->pointer.block, 1)) {
+    if (geometry_is_data(&geometry, miss->pointer.block, 1)) {
         why = "the allocation map says that its block is free";
         status = alloc_is_free(&pool->allocator, miss->pointer.block) ? STATUS_CORRUPT : STATUS_OK;
     }
@@ -144,7 +152,7 @@ static enum status read_node(struct lfsx_pool *pool, const struct btree_miss *mi
         if (status == STATUS_OK)
             status = node_bounds_validate(page, &miss->bounds, &why);
         if (status == STATUS_OK)
-            status = node_values_validate(page, geometry, &why);
+            status = node_values_validate(page, &geometry, &why);
     }
     if (status != STATUS_OK) {
         log_error("lfsx", "%s: node at block %llu of tree %llu: %s (%s); run fsck.lfsx",

@@ -2,9 +2,10 @@
 /*
  * An open pool, as the files of this folder share it.
  *
- * Lock order: dataset range lock -> commit_lock -> lock -> journal's, allocator.lock -> state_lock.
- * No lock of these is held across I/O but the range lock (which only overlapping writes of one
- * volume wait for) and, by whoever runs the checkpoint, the right to run it (checkpoint_running).
+ * Lock order: grow_lock, dataset range lock -> commit_lock -> lock -> journal's, allocator.lock ->
+ * state_lock. No lock of these is held across I/O but the range lock (which only overlapping writes
+ * of one volume wait for) and, by whoever runs the checkpoint, the right to run it
+ * (checkpoint_running).
  *
  * Generations: changes belong to the running generation, whose number is that of the checkpoint
  * that will make them durable. pool_freeze (checkpoint.c) ends it in one instant under the
@@ -27,7 +28,7 @@
 
 struct lfsx_pool {
     struct blockdev *device;
-    struct label label;
+    struct label label; /* its geometry and written_blocks change: lock */
     bool read_only;
 
     struct os_rwlock lock; /* guards the trees, the cache, the datasets and the fields below */
@@ -50,6 +51,8 @@ struct lfsx_pool {
     struct journal_position journal_start; /* for the superblock while there is no journal */
     bool
         recovering; /* the journal is being replayed: changes stay in memory, reserve may be used */
+
+    struct os_mutex grow_lock; /* one grows the pool at a time; held across I/O; see grow.c */
 
     struct os_mutex commit_lock; /* guards those below; see checkpoint.c */
     struct os_condition commit_done;

@@ -47,39 +47,50 @@ enum status repair_choose(struct repair *repair) {
     if (status == STATUS_OK)
         status = choose(repair, ring);
     repair->checkpoint = repair->super.checkpoint + 1;
+    if (status == STATUS_OK) /* going back may be to a time before the pool grew */
+        repair->label.geometry = repair->super.geometry;
     os_free(ring);
     return status;
 }
 
-static enum status clear_slot(struct repair *repair, unsigned index, void *page) {
+static enum status clear_copy(struct repair *repair, unsigned area, unsigned index, void *page) {
     memset(page, 0, DISK_BLOCK_SIZE);
-    enum status status = STATUS_OK;
-    for (unsigned area = 0; status == STATUS_OK && area < 2; area++) {
-        uint64_t block = geometry_slot_address(&repair->label.geometry, area, index);
-        status = blockdev_write(repair->device, block * DISK_BLOCK_SIZE, page, DISK_BLOCK_SIZE,
-                                BLOCK_FUA);
-    }
-    return status;
+    uint64_t block = geometry_slot_address(&repair->label.geometry, area, index);
+    return blockdev_write(repair->device, block * DISK_BLOCK_SIZE, page, DISK_BLOCK_SIZE,
+                          BLOCK_FUA);
+}
+
+static enum status clear_slot(struct repair *repair, unsigned index, void *page) {
+    enum status status = clear_copy(repair, RING_HEAD, index, page);
+    return status == STATUS_OK ? clear_copy(repair, RING_TAIL, index, page) : status;
+}
+
+/* One of before the pool grew has no place at the new end. */
+static bool is_of_another_size(const struct repair *repair, const struct slot *slot) {
+    return slot->superblock.geometry.device_blocks != repair->label.geometry.device_blocks;
 }
 
 static void repair_slot(struct repair *repair, const struct ring *ring, unsigned index,
                         void *page) {
-    const struct slot *head = &ring->slots[0][index];
-    const struct slot *tail = &ring->slots[1][index];
+    const struct slot *head = &ring->slots[RING_HEAD][index];
+    const struct slot *tail = &ring->slots[RING_TAIL][index];
     const struct slot *good = better(head, tail);
     bool damaged = head->state == SLOT_DAMAGED || tail->state == SLOT_DAMAGED;
-    if (good == NULL
+    bool alone = good != NULL && is_of_another_size(repair, good);
+    if (good == NULL || alone
             ? !damaged
             : head->state == SLOT_VALID && tail->state == SLOT_VALID &&
                   memcmp(&head->superblock, &tail->superblock, sizeof tail->superblock) == 0)
         return;
     if (good == NULL)
         repair->failure = clear_slot(repair, index, page);
+    else if (alone)
+        repair->failure = clear_copy(repair, RING_TAIL, index, page);
     else
         repair->failure = superblock_write(repair->device, &repair->label, &good->superblock, page);
     if (damaged && repair->failure == STATUS_OK)
         repair_say(repair, "superblock slot %u: %s", index,
-                   good == NULL ? "cleared" : "wrote the good copy over the damaged one");
+                   good == NULL || alone ? "cleared" : "wrote the good copy over the damaged one");
 }
 
 void repair_ring(struct repair *repair) {

@@ -29,6 +29,7 @@ static enum status label_parse(const struct disk_label *disk, uint64_t block,
     label->version = le32_get(disk->version);
     label->created_ns = le64_get(disk->created_ns);
     label->geometry.device_blocks = le64_get(disk->device_blocks);
+    label->written_blocks = label->geometry.device_blocks;
     if (label->version != DISK_VERSION || le64_get(disk->incompat) & ~DISK_INCOMPAT_KNOWN ||
         le64_get(disk->ro_compat) & ~DISK_RO_COMPAT_KNOWN ||
         le32_get(disk->checksum_kind) != DISK_CHECKSUM_XXH64 || le32_get(disk->device_count) != 1)
@@ -44,59 +45,115 @@ static enum status label_parse(const struct disk_label *disk, uint64_t block,
     return status;
 }
 
-/* Where the tail's label would be if the pool uses the whole device: all that is known while the
- * head's label cannot be read. */
-static uint64_t presumed_tail_label(const struct blockdev *device) {
-    return device->size / DISK_BLOCK_SIZE - DISK_AREA_BLOCKS + DISK_AREA_LABEL;
+/* Whether the block is a whole superblock, of whatever pool. */
+static bool is_superblock(const struct disk_superblock *disk, uint64_t block) {
+    return memcmp(disk->magic, DISK_SUPERBLOCK_MAGIC, sizeof disk->magic) == 0 &&
+           le64_get(disk->checksum) == block_checksum(disk) && le64_get(disk->block) == block;
+}
+
+/* How many blocks the pool uses, as the newest superblock of the head area says; as many as the
+ * device has if there is none. */
+static uint64_t presumed_size(struct blockdev *device, void *page) {
+    const struct disk_superblock *disk = page;
+    uint64_t device_blocks = device->size / DISK_BLOCK_SIZE;
+    uint64_t size = device_blocks;
+    uint64_t newest = 0;
+    for (uint64_t block = DISK_AREA_RING; block < DISK_AREA_RING + DISK_RING_SLOTS; block++) {
+        if (read_block(device, block, page) != STATUS_OK || !is_superblock(disk, block) ||
+            le64_get(disk->checkpoint) <= newest || le64_get(disk->device_blocks) > device_blocks ||
+            le64_get(disk->device_blocks) < DISK_MIN_DEVICE_BLOCKS)
+            continue;
+        newest = le64_get(disk->checkpoint);
+        size = le64_get(disk->device_blocks);
+    }
+    return size;
+}
+
+/* For when the head's label cannot be read. */
+static enum status read_tail_label(struct blockdev *device, uint64_t size, void *page,
+                                   struct label *label) {
+    uint64_t block = size - DISK_AREA_BLOCKS + DISK_AREA_LABEL;
+    struct label found;
+    enum status status = read_block(device, block, page);
+    if (status == STATUS_OK)
+        status = label_parse(page, block, device, &found);
+    if (status != STATUS_OK)
+        return status;
+    log_warning("lfsx", "%s: the label at block %u is damaged; using the copy at %llu",
+                device->name, DISK_AREA_LABEL, (unsigned long long)block);
+    *label = found;
+    return STATUS_OK;
 }
 
 enum status label_read(struct blockdev *device, struct label *label) {
     memset(label, 0, sizeof *label);
-    if (device->size / DISK_BLOCK_SIZE < DISK_MIN_DEVICE_BLOCKS)
+    uint64_t device_blocks = device->size / DISK_BLOCK_SIZE;
+    if (device_blocks < DISK_MIN_DEVICE_BLOCKS)
         return STATUS_NOT_LFSX;
-    struct disk_label *page = os_page_alloc(DISK_BLOCK_SIZE);
+    void *page = os_page_alloc(DISK_BLOCK_SIZE);
     if (page == NULL)
         return STATUS_NO_MEMORY;
     enum status status = read_block(device, DISK_AREA_LABEL, page);
     if (status == STATUS_OK)
         status = label_parse(page, DISK_AREA_LABEL, device, label);
     if (status != STATUS_OK && status != STATUS_VERSION && status != STATUS_TOO_SMALL) {
-        uint64_t tail = presumed_tail_label(device);
-        struct label other;
-        if (read_block(device, tail, page) == STATUS_OK &&
-            label_parse(page, tail, device, &other) == STATUS_OK) {
-            log_warning("lfsx", "%s: the label at block %u is damaged; using the copy at %llu",
-                        device->name, DISK_AREA_LABEL, (unsigned long long)tail);
-            *label = other;
+        uint64_t size = presumed_size(device, page);
+        if (read_tail_label(device, size, page, label) == STATUS_OK ||
+            (size != device_blocks &&
+             read_tail_label(device, device_blocks, page, label) == STATUS_OK))
             status = STATUS_OK;
-        }
     }
     os_page_free(page, DISK_BLOCK_SIZE);
     return status;
 }
 
-enum status label_write(struct blockdev *device, const struct label *label) {
-    struct disk_label *page = os_page_alloc(DISK_BLOCK_SIZE);
-    if (page == NULL)
-        return STATUS_NO_MEMORY;
-    memset(page, 0, sizeof *page);
-    memcpy(page->magic, DISK_LABEL_MAGIC, sizeof page->magic);
-    page->version = le32_make(DISK_VERSION);
-    page->checksum_kind = le32_make(DISK_CHECKSUM_XXH64);
-    memcpy(page->pool_uuid, label->pool_uuid, sizeof page->pool_uuid);
-    memcpy(page->device_uuid, label->device_uuid, sizeof page->device_uuid);
-    page->device_count = le32_make(1);
-    geometry_store(&label->geometry, page);
-    page->created_ns = le64_make(label->created_ns);
-    memcpy(page->label, label->text, LFSX_LABEL_MAX);
-    enum status status = STATUS_OK;
-    for (unsigned area = 0; status == STATUS_OK && area < 2; area++) {
-        uint64_t block = geometry_label_address(&label->geometry, area);
-        page->block = le64_make(block);
-        page->checksum = le64_make(block_checksum(page));
-        status = blockdev_write(device, block * DISK_BLOCK_SIZE, page, DISK_BLOCK_SIZE, BLOCK_FUA);
-    }
+static void label_store(const struct label *label, struct disk_label *disk) {
+    memset(disk, 0, sizeof *disk);
+    memcpy(disk->magic, DISK_LABEL_MAGIC, sizeof disk->magic);
+    disk->version = le32_make(DISK_VERSION);
+    disk->checksum_kind = le32_make(DISK_CHECKSUM_XXH64);
+    memcpy(disk->pool_uuid, label->pool_uuid, sizeof disk->pool_uuid);
+    memcpy(disk->device_uuid, label->device_uuid, sizeof disk->device_uuid);
+    disk->device_count = le32_make(1);
+    geometry_store(&label->geometry, disk);
+    disk->created_ns = le64_make(label->created_ns);
+    memcpy(disk->label, label->text, LFSX_LABEL_MAX);
+}
+
+static enum status write_label(struct blockdev *device, const struct label *label, unsigned area,
+                               struct disk_label *page) {
+    label_store(label, page);
+    uint64_t block = geometry_label_address(&label->geometry, area);
+    page->block = le64_make(block);
+    page->checksum = le64_make(block_checksum(page));
+    return blockdev_write(device, block * DISK_BLOCK_SIZE, page, DISK_BLOCK_SIZE, BLOCK_FUA);
+}
+
+static enum status write_labels(struct blockdev *device, const struct label *label, void *page) {
+    enum status status = write_label(device, label, 0, page);
+    return status == STATUS_OK ? write_label(device, label, 1, page) : status;
+}
+
+enum status label_write_tail(struct blockdev *device, const struct label *label) {
+    void *page = os_page_alloc(DISK_BLOCK_SIZE);
+    enum status status = page == NULL ? STATUS_NO_MEMORY : write_label(device, label, 1, page);
     os_page_free(page, DISK_BLOCK_SIZE);
+    return status;
+}
+
+enum status label_write(struct blockdev *device, const struct label *label) {
+    void *page = os_page_alloc(DISK_BLOCK_SIZE);
+    enum status status = page == NULL ? STATUS_NO_MEMORY : write_labels(device, label, page);
+    os_page_free(page, DISK_BLOCK_SIZE);
+    return status;
+}
+
+enum status label_settle(struct blockdev *device, struct label *label, void *page) {
+    if (label->written_blocks == label->geometry.device_blocks)
+        return STATUS_OK;
+    enum status status = write_labels(device, label, page);
+    if (status == STATUS_OK)
+        label->written_blocks = label->geometry.device_blocks;
     return status;
 }
 
@@ -114,10 +171,13 @@ static void superblock_load(const struct disk_superblock *disk, struct superbloc
                                                   .previous = le64_get(disk->journal_previous)}};
 }
 
+/* Whether the superblock can be one of the label's pool in this slot; the layout that it speaks of
+ * is in *geometry. */
 static bool superblock_is_sane(const struct disk_superblock *disk, const struct label *label,
-                               unsigned slot) {
-    const struct geometry *geometry = &label->geometry;
-    return le64_get(disk->checkpoint) % DISK_RING_SLOTS == slot &&
+                               unsigned slot, struct geometry *geometry) {
+    return geometry_resize(&label->geometry, le64_get(disk->device_blocks), geometry) ==
+               STATUS_OK &&
+           le64_get(disk->checkpoint) % DISK_RING_SLOTS == slot &&
            memcmp(disk->pool_uuid, label->pool_uuid, sizeof disk->pool_uuid) == 0 &&
            geometry_is_data(geometry, le64_get(disk->catalog.block), 1) &&
            disk->catalog.level <= DISK_LEVEL_MAX && le16_get(disk->catalog.group) == 0 &&
@@ -131,56 +191,106 @@ static bool superblock_is_sane(const struct disk_superblock *disk, const struct 
 
 static void slot_load(const struct disk_superblock *disk, uint64_t block, const struct label *label,
                       unsigned index, struct slot *slot) {
-    if (mem_is_zero(disk, DISK_BLOCK_SIZE)) {
-        slot->state = SLOT_EMPTY;
+    struct geometry geometry;
+    slot->state = SLOT_EMPTY;
+    if (mem_is_zero(disk, DISK_BLOCK_SIZE))
         return;
-    }
     slot->state = SLOT_DAMAGED;
-    if (memcmp(disk->magic, DISK_SUPERBLOCK_MAGIC, sizeof disk->magic) != 0 ||
-        le64_get(disk->checksum) != block_checksum(disk) || le64_get(disk->block) != block ||
-        !superblock_is_sane(disk, label, index))
+    if (!is_superblock(disk, block) || !superblock_is_sane(disk, label, index, &geometry))
         return;
     slot->state = SLOT_VALID;
     superblock_load(disk, &slot->superblock);
+    slot->superblock.geometry = geometry;
 }
 
-enum status ring_read(struct blockdev *device, const struct label *label, struct ring *ring) {
-    struct disk_superblock *page = os_page_alloc(DISK_BLOCK_SIZE);
-    if (page == NULL)
-        return STATUS_NO_MEMORY;
-    unsigned read = 0;
-    enum status error = STATUS_OK;
-    for (unsigned area = 0; area < 2; area++) {
-        for (unsigned i = 0; i < DISK_RING_SLOTS; i++) {
-            uint64_t block = geometry_slot_address(&label->geometry, area, i);
-            enum status status = read_block(device, block, page);
-            ring->slots[area][i].state = SLOT_DAMAGED;
-            if (status == STATUS_OK) {
-                slot_load(page, block, label, i, &ring->slots[area][i]);
-                read++;
-            } else {
-                error = status;
-            }
+/* What reading the ring shares. */
+struct ring_reader {
+    struct blockdev *device;
+    const struct label *label;
+    struct disk_superblock *page;
+    unsigned read; /* slots that could be */
+    enum status error;
+};
+
+static void read_area(struct ring_reader *reader, const struct geometry *geometry, unsigned area,
+                      struct slot *slots) {
+    for (unsigned i = 0; i < DISK_RING_SLOTS; i++) {
+        uint64_t block = geometry_slot_address(geometry, area, i);
+        enum status status = read_block(reader->device, block, reader->page);
+        slots[i].state = SLOT_DAMAGED;
+        if (status == STATUS_OK) {
+            slot_load(reader->page, block, reader->label, i, &slots[i]);
+            reader->read++;
+        } else {
+            reader->error = status;
         }
     }
-    os_page_free(page, DISK_BLOCK_SIZE);
-    return read > 0 ? STATUS_OK : error;
+}
+
+/* NULL if the area has none. */
+static const struct superblock *newest_of_area(const struct slot *slots) {
+    const struct superblock *newest = NULL;
+    for (unsigned i = 0; i < DISK_RING_SLOTS; i++)
+        if (slots[i].state == SLOT_VALID &&
+            (newest == NULL || slots[i].superblock.checkpoint > newest->checkpoint))
+            newest = &slots[i].superblock;
+    return newest;
+}
+
+static bool is_newer(const struct superblock *a, const struct superblock *b) {
+    return a != NULL && (b == NULL || a->checkpoint > b->checkpoint);
+}
+
+/* The tail where the label says, and where the head's newest superblock says, if that is elsewhere;
+ * the one that counts comes first. Returns the geometry that counts. */
+static struct geometry read_tails(struct ring_reader *reader, struct ring *ring) {
+    struct geometry geometry = reader->label->geometry;
+    const struct superblock *head = newest_of_area(ring->slots[RING_HEAD]);
+    read_area(reader, &geometry, 1, ring->slots[RING_TAIL]);
+    for (unsigned i = 0; i < DISK_RING_SLOTS; i++)
+        ring->slots[RING_OTHER_TAIL][i].state = SLOT_EMPTY;
+    if (head == NULL || head->geometry.device_blocks == geometry.device_blocks)
+        return geometry;
+    if (is_newer(newest_of_area(ring->slots[RING_TAIL]), head)) {
+        read_area(reader, &head->geometry, 1, ring->slots[RING_OTHER_TAIL]);
+        return geometry;
+    }
+    for (unsigned i = 0; i < DISK_RING_SLOTS; i++)
+        ring->slots[RING_OTHER_TAIL][i] = ring->slots[RING_TAIL][i];
+    read_area(reader, &head->geometry, 1, ring->slots[RING_TAIL]);
+    return head->geometry;
+}
+
+enum status ring_read(struct blockdev *device, struct label *label, struct ring *ring) {
+    struct ring_reader reader = {.device = device,
+                                 .label = label,
+                                 .page = os_page_alloc(DISK_BLOCK_SIZE),
+                                 .error = STATUS_OK};
+    if (reader.page == NULL)
+        return STATUS_NO_MEMORY;
+    read_area(&reader, &label->geometry, 0, ring->slots[RING_HEAD]);
+    struct geometry geometry = read_tails(&reader, ring);
+    os_page_free(reader.page, DISK_BLOCK_SIZE);
+    label->geometry = geometry;
+    if (geometry.device_blocks > device->size / DISK_BLOCK_SIZE)
+        return STATUS_TOO_SMALL;
+    return reader.read > 0 ? STATUS_OK : reader.error;
 }
 
 enum status ring_newest(const struct ring *ring, struct superblock *newest) {
-    bool found = false;
-    for (unsigned i = 0; i < 2 * DISK_RING_SLOTS; i++) {
-        const struct slot *slot = &ring->slots[i / DISK_RING_SLOTS][i % DISK_RING_SLOTS];
-        if (slot->state != SLOT_VALID)
-            continue;
-        if (!found || slot->superblock.checkpoint > newest->checkpoint)
-            *newest = slot->superblock;
-        found = true;
+    const struct superblock *found = NULL;
+    for (unsigned area = 0; area < RING_AREAS; area++) {
+        const struct superblock *candidate = newest_of_area(ring->slots[area]);
+        if (is_newer(candidate, found))
+            found = candidate;
     }
-    if (!found)
+    if (found == NULL)
         return STATUS_CORRUPT;
+    *newest = *found;
     unsigned next = (unsigned)((newest->checkpoint + 1) % DISK_RING_SLOTS);
-    if (ring->slots[0][next].state == SLOT_DAMAGED && ring->slots[1][next].state == SLOT_DAMAGED)
+    if (ring->slots[RING_HEAD][next].state == SLOT_DAMAGED &&
+        (ring->slots[RING_TAIL][next].state == SLOT_DAMAGED ||
+         ring->slots[RING_OTHER_TAIL][next].state == SLOT_DAMAGED))
         return STATUS_CORRUPT;
     return STATUS_OK;
 }
@@ -201,14 +311,17 @@ static void superblock_store(const struct label *label, const struct superblock 
     disk->journal_sequence = le64_make(superblock->journal.sequence);
     disk->journal_block = le64_make(superblock->journal.block);
     disk->journal_previous = le64_make(superblock->journal.previous);
+    disk->device_blocks = le64_make(superblock->geometry.device_blocks);
 }
 
 /* Writes one of the two copies. The page holds the superblock. */
 static enum status write_copy(struct blockdev *device, const struct label *label, unsigned area,
                               struct disk_superblock *page) {
     unsigned slot = (unsigned)(le64_get(page->checkpoint) % DISK_RING_SLOTS);
-    ASSERT(superblock_is_sane(page, label, slot));
-    uint64_t block = geometry_slot_address(&label->geometry, area, slot);
+    struct geometry geometry;
+    ASSERT(superblock_is_sane(page, label, slot, &geometry));
+    ASSERT(geometry.device_blocks == label->geometry.device_blocks);
+    uint64_t block = geometry_slot_address(&geometry, area, slot);
     page->block = le64_make(block);
     page->checksum = le64_make(block_checksum(page));
     return blockdev_write(device, block * DISK_BLOCK_SIZE, page, DISK_BLOCK_SIZE, BLOCK_FUA);
@@ -226,7 +339,7 @@ enum status superblock_write(struct blockdev *device, const struct label *label,
 enum status superblock_complete(struct blockdev *device, const struct label *label,
                                 const struct ring *ring, const struct superblock *newest) {
     bool there[2];
-    for (unsigned area = 0; area < 2; area++) {
+    for (unsigned area = RING_HEAD; area <= RING_TAIL; area++) {
         const struct slot *slot = &ring->slots[area][newest->checkpoint % DISK_RING_SLOTS];
         there[area] =
             slot->state == SLOT_VALID && slot->superblock.checkpoint == newest->checkpoint;
@@ -242,18 +355,14 @@ enum status superblock_complete(struct blockdev *device, const struct label *lab
     return status;
 }
 
-enum status ring_clear(struct blockdev *device, const struct geometry *geometry) {
+enum status area_clear(struct blockdev *device, const struct geometry *geometry, unsigned area) {
     uint64_t bytes = (uint64_t)DISK_AREA_BLOCKS * DISK_BLOCK_SIZE;
     void *zeros = os_page_alloc(bytes);
     if (zeros == NULL)
         return STATUS_NO_MEMORY;
     memset(zeros, 0, bytes);
-    uint64_t tail = (geometry->device_blocks - DISK_AREA_BLOCKS) * DISK_BLOCK_SIZE;
-    enum status status = blockdev_write(device, 0, zeros, bytes, 0);
-    if (status == STATUS_OK)
-        status = blockdev_write(device, tail, zeros, bytes, 0);
-    if (status == STATUS_OK)
-        status = blockdev_flush(device);
+    uint64_t start = geometry_label_address(geometry, area) - DISK_AREA_LABEL;
+    enum status status = blockdev_write(device, start * DISK_BLOCK_SIZE, zeros, bytes, BLOCK_FUA);
     os_page_free(zeros, bytes);
     return status;
 }

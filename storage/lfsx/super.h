@@ -15,10 +15,12 @@ struct label {
     char text[LFSX_LABEL_MAX + 1];
     uint32_t version;
     uint64_t created_ns;
-    struct geometry geometry;
+    struct geometry geometry; /* as the label says until ring_read() knows better */
+    uint64_t written_blocks;  /* geometry.device_blocks as the label on the device says */
 };
 
 struct superblock {
+    struct geometry geometry;
     uint64_t checkpoint;
     uint64_t epoch;
     uint64_t written_ns;
@@ -30,11 +32,18 @@ struct superblock {
     struct journal_position journal; /* first entry that is newer than this checkpoint */
 };
 
-/* Reads the label from the head area, else from the tail. NOT_LFSX, VERSION, CORRUPT (both copies
- * are damaged, or its layout is impossible), TOO_SMALL (the device shrank), IO, NO_MEMORY. */
+/* Reads the label from the head area, else from the tail. Its layout may be one of before the pool
+ * grew, or of a growth that a power cut prevented: the newest superblock decides. NOT_LFSX,
+ * VERSION, CORRUPT (both copies are damaged, or its layout is impossible), TOO_SMALL (the device
+ * shrank), IO, NO_MEMORY. */
 enum status label_read(struct blockdev *device, struct label *label);
 /* Writes both copies. */
 enum status label_write(struct blockdev *device, const struct label *label);
+/* Writes the tail's alone. */
+enum status label_write_tail(struct blockdev *device, const struct label *label);
+/* Writes both if what is on the device speaks of another size of the pool. `page` is
+ * DISK_BLOCK_SIZE bytes of os_page_alloc memory, so that only the device can fail it. */
+enum status label_settle(struct blockdev *device, struct label *label, void *page);
 
 /* What stands in one slot of one area. */
 enum slot_state { SLOT_EMPTY, SLOT_VALID, SLOT_DAMAGED };
@@ -42,14 +51,17 @@ struct slot {
     enum slot_state state;
     struct superblock superblock; /* if valid */
 };
-/* The whole ring of both areas: slots[area][slot]. */
+/* The whole ring of both areas: slots[area][slot]. While a pool grows there are two tail areas: the
+ * one that the newest superblock means is RING_TAIL, the other, if it had to be looked at,
+ * RING_OTHER_TAIL. */
+enum { RING_HEAD, RING_TAIL, RING_OTHER_TAIL, RING_AREAS };
 struct ring {
-    struct slot slots[2][DISK_RING_SLOTS];
+    struct slot slots[RING_AREAS][DISK_RING_SLOTS];
 };
 
-/* Reads both areas; an unreadable slot counts as damaged. NO_MEMORY; IO only if all reads failed.
- */
-enum status ring_read(struct blockdev *device, const struct label *label, struct ring *ring);
+/* Reads both areas; an unreadable slot counts as damaged. label->geometry becomes that of the
+ * newest superblock. NO_MEMORY; TOO_SMALL (the device shrank); IO only if all reads failed. */
+enum status ring_read(struct blockdev *device, struct label *label, struct ring *ring);
 
 /*
  * The newest state that counts. CORRUPT if there is none, or if the slot after the newest one is
@@ -58,9 +70,9 @@ enum status ring_read(struct blockdev *device, const struct label *label, struct
  */
 enum status ring_newest(const struct ring *ring, struct superblock *newest);
 
-/* Writes the superblock to its slot, head then tail, each durable before the next step. Everything
- * it names is durable already. `page` is DISK_BLOCK_SIZE bytes of os_page_alloc memory to work in,
- * so that only the device can fail it. */
+/* Writes the superblock, whose geometry is the label's, to its slot, head then tail, each durable
+ * before the next step. Everything it names is durable already. `page` is DISK_BLOCK_SIZE bytes of
+ * os_page_alloc memory to work in, so that only the device can fail it. */
 enum status superblock_write(struct blockdev *device, const struct label *label,
                              const struct superblock *superblock, struct disk_superblock *page);
 
@@ -69,7 +81,7 @@ enum status superblock_write(struct blockdev *device, const struct label *label,
 enum status superblock_complete(struct blockdev *device, const struct label *label,
                                 const struct ring *ring, const struct superblock *newest);
 
-/* Zeroes both areas' rings (mkfs). */
-enum status ring_clear(struct blockdev *device, const struct geometry *geometry);
+/* Zeroes a whole area, durably: both for mkfs, the tail before a pool grows. */
+enum status area_clear(struct blockdev *device, const struct geometry *geometry, unsigned area);
 
 #endif

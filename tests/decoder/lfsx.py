@@ -39,19 +39,24 @@ def divide_up(number, divisor):
     return -(-number // divisor)
 
 
-def plan(blocks):
-    """"Layout of a device": all boundaries follow from the number of blocks."""
+def journal_share(blocks):
+    return min(max(blocks // 64, 256), 262144)
+
+
+def plan(blocks, journal_blocks):
+    """"Layout of a device": all boundaries follow from the number of blocks and the journal."""
     if blocks < 2048:
         raise Refused(f"{blocks} blocks are too few")
+    if not 256 <= journal_blocks <= journal_share(blocks):
+        raise Refused(f"a journal of {journal_blocks} blocks")
     levels = [divide_up(blocks, REGION)]
     while len(levels) < 2 or levels[-1] > 1:
         levels.append(divide_up(levels[-1], FANOUT))
     map_blocks = 2 * sum(levels)
-    journal_blocks = min(max(blocks // 64, 256), 262144)
-    journal_start = AREA + map_blocks
-    return {"device_blocks": blocks, "map_start": AREA, "map_blocks": map_blocks,
-            "journal_start": journal_start, "journal_blocks": journal_blocks,
-            "data_start": journal_start + journal_blocks, "data_end": blocks - AREA}, levels
+    data_end = blocks - AREA - map_blocks
+    return {"device_blocks": blocks, "map_start": data_end, "map_blocks": map_blocks,
+            "journal_start": AREA, "journal_blocks": journal_blocks,
+            "data_start": AREA + journal_blocks, "data_end": data_end}, levels
 
 
 class Tree:
@@ -165,20 +170,36 @@ class Pool:
     # ---- both ends ----
 
     def find_label(self):
-        self.labels = [LABEL, self.device_blocks - AREA + LABEL]
-        good = []
-        for block in self.labels:
+        label, good = S["disk_label"], []
+        places = [LABEL] + [size - AREA + LABEL for size in self.presumed_sizes()]
+        for block in places:
             content = self.read(block)
-            label = S["disk_label"]
             if label.raw(content, "magic") == b"LFSXLABL" \
                     and self.is_sealed(content, "disk_label") \
                     and label.number(content, "block") == block:
                 good.append(content)
+                break
         if not good:
             raise Refused("there is no label")
-        if len(good) == 1:
-            self.problem("label-copy")
         self.read_label(good[0])
+        self.labels = [LABEL, self.geometry["device_blocks"] - AREA + LABEL]
+        for block in self.labels:
+            content = self.read(block)
+            if not self.is_sealed(content, "disk_label") \
+                    or label.number(content, "block") != block:
+                self.problem("label-copy")
+
+    def presumed_sizes(self):
+        """Of the pool, if the head's label is damaged."""
+        shape, newest = S["disk_superblock"], (0, self.device_blocks)
+        for block in range(RING, RING + SLOTS):
+            content = self.read(block)
+            if shape.raw(content, "magic") == b"LFSXSUPR" \
+                    and self.is_sealed(content, "disk_superblock") \
+                    and shape.number(content, "block") == block:
+                newest = max(newest, (shape.number(content, "checkpoint"),
+                                      shape.number(content, "device_blocks")))
+        return [newest[1], self.device_blocks]
 
     def read_label(self, content):
         label = S["disk_label"]
@@ -187,7 +208,8 @@ class Pool:
                             ("incompat", 0), ("device_index", 0), ("device_count", 1)):
             if fields[field] != only:
                 raise Refused(f"the label's {field} is {fields[field]}")
-        self.geometry, self.levels = plan(fields["device_blocks"])
+        self.geometry, self.levels = plan(fields["device_blocks"],
+                                          fields["journal_blocks"])
         for field, value in self.geometry.items():
             if fields[field] != value:
                 raise Refused(f"the label's {field} is {fields[field]} instead of {value}")
@@ -209,6 +231,11 @@ class Pool:
         shape, root = S["disk_superblock"], S["disk_pointer"]
         pointer = shape.raw(content, "catalog")
         entry = shape.raw(content, "map_root")
+        try:
+            geometry, _ = plan(shape.number(content, "device_blocks"),
+                               self.geometry["journal_blocks"])
+        except Refused:
+            return False
         good = (shape.raw(content, "magic") == b"LFSXSUPR"
                 and self.is_sealed(content, "disk_superblock")
                 and shape.number(content, "block") == block
@@ -217,32 +244,52 @@ class Pool:
                 and shape.number(content, "checkpoint") % SLOTS == slot
                 and shape.number(content, "next_dataset") >= FIRST_DATASET
                 and shape.number(content, "journal_sequence") >= 1
-                and shape.number(content, "journal_block") < self.geometry["journal_blocks"]
-                and self.is_data(root.number(pointer, "block"))
+                and shape.number(content, "journal_block") < geometry["journal_blocks"]
+                and geometry["data_start"] <= root.number(pointer, "block") < geometry["data_end"]
                 and root.number(pointer, "level") <= LEVEL_MAX
                 and root.number(pointer, "group") == 0 and not any(root.raw(pointer, "reserved"))
                 and S["disk_map_entry"].number(entry, "copy") <= 1
                 and not any(S["disk_map_entry"].raw(entry, "reserved")))
         return content if good else False
 
+    def read_ring_area(self, start):
+        return [self.slot_state(start + RING + slot, slot) for slot in range(SLOTS)]
+
     def find_superblock(self):
+        """"Superblocks and recovery" and "Growing"."""
         shape = S["disk_superblock"]
-        rings = [[self.slot_state(area + RING + slot, slot) for slot in range(SLOTS)]
-                 for area in (0, self.device_blocks - AREA)]
-        valid = [content for ring in rings for content in ring if content]
-        if not valid:
+
+        def newest(rings):
+            return max((content for ring in rings for content in ring if content), default=None,
+                       key=lambda content: shape.number(content, "checkpoint"))
+
+        def blocks(content):
+            return shape.number(content, "device_blocks")
+
+        head = self.read_ring_area(0)
+        sizes = {self.geometry["device_blocks"]}
+        if newest([head]):
+            sizes.add(blocks(newest([head])))
+        tails = {size: self.read_ring_area(size - AREA) for size in sizes
+                 if size <= self.device_blocks}
+        self.super = newest([head, *tails.values()])
+        if self.super is None:
             raise Damage("superblock-lost", "no superblock is valid")
-        self.super = max(valid, key=lambda content: shape.number(content, "checkpoint"))
+        size = blocks(self.super)
+        if size > self.device_blocks:
+            raise Damage("device-shrank", "")
         self.checkpoint = shape.number(self.super, "checkpoint")
-        behind, newest = (self.checkpoint + 1) % SLOTS, self.checkpoint % SLOTS
-        if rings[0][behind] is False and rings[1][behind] is False:
+        self.geometry, self.levels = plan(size, self.geometry["journal_blocks"])
+        following, current = (self.checkpoint + 1) % SLOTS, self.checkpoint % SLOTS
+        if head[following] is False and any(tail[following] is False for tail in tails.values()):
             raise Damage("superblock-lost", "the newest one is damaged")
         for slot in range(SLOTS):
             # What a power cut may leave is no problem.
-            if rings[0][slot] is False and slot != behind \
-                    or rings[1][slot] is False and slot != newest:
+            if head[slot] is False and slot != following \
+                    or tails[size][slot] is False and slot != current:
                 self.problem("superblock-copy")
-        self.superblocks = [RING + newest, self.device_blocks - AREA + RING + newest]
+        self.superblocks = [RING + current, size - AREA + RING + current]
+        self.labels = [LABEL, size - AREA + LABEL]
 
     # ---- allocation maps ----
 

@@ -72,6 +72,7 @@ static const struct field fields[] = {
     FIELD(disk_superblock, journal_sequence),
     FIELD(disk_superblock, journal_block),
     FIELD(disk_superblock, journal_previous),
+    FIELD(disk_superblock, device_blocks),
     FIELD(disk_superblock, reserved),
     FIELD(disk_map_entry, checksum),
     FIELD(disk_map_entry, free_blocks),
