@@ -11,7 +11,8 @@ PATH = re.compile(rf"(?<![\w/.-])((?:{TOPS})/[\w./*{{}},-]*[\w/*}}])|\]\(([^)#:]
 
 
 def targets():
-    return set(re.findall(r"^([a-zA-Z_-]+):", "\n".join(tree.lines("Makefile")), re.M))
+    rules = "\n".join(line for path in tree.files("Makefile", ".mk") for line in tree.lines(path))
+    return set(re.findall(r"^([a-zA-Z_-]+):", rules, re.M))
 
 
 def exists(name, document):

@@ -48,8 +48,8 @@ def check_file(path, complaints):
 
 def main():
     complaints = []
-    paths = tree.files(".c", ".h", ".S", ".ld", ".py", ".sh", ".md", "Makefile", ".ci/run",
-                       "holdfast-run", "tools/run/setup", "third_party/packages")
+    paths = tree.files(".c", ".h", ".S", ".ld", ".py", ".sh", ".md", "Makefile", ".mk",
+                       ".ci/run", "holdfast-run", "tools/run/setup", "third_party/packages")
     for path in paths:
         check_file(path, complaints)
     tree.finish(complaints, paths)
