@@ -24,7 +24,8 @@ MAY_INCLUDE = {
     "drivers": ["base", "kernel"],
     "net": ["base"],
     "services": ["base", "storage/lfsx/lfsx.h", "net/net.h"],
-    "tools": ["base", "host/host.h", "storage/lfsx/lfsx.h", "services", "net/net.h"],
+    "tools": ["base", "host/host.h", "storage/lfsx/lfsx.h", "storage/lfsx/lfsx_print.h", "services",
+              "net/net.h"],
 }
 COMPOSERS = ("kernel/main.c", "tests", "bench")
 

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fsck.lfsx: checks an LFSX pool and repairs it. Reads its arguments, runs lfsx_check() or
- * lfsx_repair(), reports. Without -p or -y it never writes to the device.
+ * fsck.lfsx: checks an LFSX pool and repairs it. Reads its arguments, runs lfsx_check(),
+ * lfsx_repair() or lfsx_print(), reports. Without -p or -y it never writes to the device.
  */
 #include "host/host.h"
 #include "storage/lfsx/lfsx.h"
+#include "storage/lfsx/lfsx_print.h"
 #include "tools/fsck-lfsx/report.h"
 
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* fsck(8), EXIT STATUS; several conditions are a sum. */
@@ -29,10 +31,12 @@ struct arguments {
     uint64_t memory;
     bool json;
     bool metadata_only;
+    char *dump; /* what to print; NULL: nothing */
 };
 
 static const char usage[] =
     "Usage: fsck.lfsx [-n|-p|-y] [--metadata-only] [--memory MIB] [--json] DEVICE\n"
+    "       fsck.lfsx --dump WHAT DEVICE\n"
     "Checks the LFSX pool on DEVICE, a disk or an image file that nothing else uses: every\n"
     "superblock, node, tree and bitmap, and the checksum of every data block.\n"
     "\n"
@@ -45,6 +49,11 @@ static const char usage[] =
     "  -f                   accepted for fsck(8); the check is always a full one\n"
     "      --metadata-only  do not read data blocks\n"
     "      --json           print one JSON object\n"
+    "      --dump WHAT      print what stands on DEVICE, and check nothing. WHAT is label,\n"
+    "                       superblocks, 'superblock CHECKPOINT', map, 'node BLOCK', tree (the\n"
+    "                       catalog's), 'tree VOLUME' or 'tree VOLUME@SNAPSHOT', 'dataset "
+    "VOLUME',\n"
+    "                       snapshots, dead or journal\n"
     "  -h, --help           show this help\n"
     "\n"
     "Each finding is printed with its permanent number, its name and where it is.\n"
@@ -61,11 +70,10 @@ static bool parse_memory(const char *text, uint64_t *bytes) {
 
 /* True if the arguments make sense; *done if the program has nothing else to do. */
 static bool parse(int argc, char **argv, struct arguments *arguments, bool *done) {
-    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
-                                            {"memory", required_argument, NULL, 'M'},
-                                            {"metadata-only", no_argument, NULL, 'm'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"dump", required_argument, NULL, 'D'},   {"json", no_argument, NULL, 'j'},
+        {"memory", required_argument, NULL, 'M'}, {"metadata-only", no_argument, NULL, 'm'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
     int modes[256] = {0};
     int letter;
     while ((letter = getopt_long(argc, argv, "napyfh", options, NULL)) != -1) {
@@ -80,6 +88,9 @@ static bool parse(int argc, char **argv, struct arguments *arguments, bool *done
             break;
         case 'j':
             arguments->json = true;
+            break;
+        case 'D':
+            arguments->dump = optarg;
             break;
         case 'M':
             if (!parse_memory(optarg, &arguments->memory))
@@ -98,6 +109,10 @@ static bool parse(int argc, char **argv, struct arguments *arguments, bool *done
     }
     if (modes['n'] + modes['p'] + modes['y'] > 1) {
         fputs("fsck.lfsx: only one of -n, -p and -y can be given\n", stderr);
+        return false;
+    }
+    if (arguments->dump != NULL && (modes['p'] || modes['y'] || arguments->json)) {
+        fputs("fsck.lfsx: --dump goes with none of -p, -y and --json\n", stderr);
         return false;
     }
     arguments->all = modes['y'];
@@ -149,6 +164,31 @@ static enum status repair(const struct arguments *arguments, struct report *repo
     return status;
 }
 
+static void print_line(void *context, const char *text) {
+    (void)context;
+    puts(text);
+}
+
+/* "WHAT" or "WHAT ARGUMENT". */
+static int dump(const struct arguments *arguments) {
+    char *argument = strchr(arguments->dump, ' ');
+    if (argument != NULL)
+        *argument++ = '\0';
+    struct blockdev *device = NULL;
+    enum status status = host_blockdev_open(arguments->path, HOST_BLOCKDEV_READ_ONLY, &device);
+    if (status == STATUS_OK) {
+        status = lfsx_print(device, arguments->dump, argument, print_line, NULL);
+        blockdev_close(device);
+    }
+    if (status == STATUS_OK)
+        return EXIT_CLEAN;
+    fflush(stdout);
+    fprintf(stderr, "fsck.lfsx: --dump %s%s%s of %s: %s\n", arguments->dump,
+            argument == NULL ? "" : " ", argument == NULL ? "" : argument, arguments->path,
+            status_text(status));
+    return status == STATUS_INVALID ? EXIT_USAGE : EXIT_OPERATIONAL;
+}
+
 static int exit_status(const struct report *report, enum status status,
                        const struct lfsx_repair_summary *summary, bool repaired) {
     int result = status != STATUS_OK ? EXIT_OPERATIONAL : EXIT_CLEAN;
@@ -174,6 +214,8 @@ int main(int argc, char **argv) {
     signal(SIGINT, on_interrupt);
     signal(SIGTERM, on_interrupt);
 
+    if (arguments.dump != NULL)
+        return dump(&arguments);
     struct report report = {.path = arguments.path,
                             .json = arguments.json,
                             .show_progress = isatty(STDERR_FILENO) && !arguments.json};
