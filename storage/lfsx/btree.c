@@ -19,18 +19,19 @@ static struct node_bounds bounds_below(const struct btree_cursor *cursor) {
 static bool belongs(const struct btree_cursor *cursor, const struct pointer *pointer,
                     const struct node_bounds *bounds, const struct disk_node *node) {
     const char *why;
-    return node->level == pointer->level && le64_get(node->owner) == cursor->tree->owner &&
+    return node->level == pointer->level &&
+           le64_get(node->owner) == btree_owner(cursor->tree, pointer->birth) &&
            node_bounds_validate(node, bounds, &why) == STATUS_OK;
 }
 
-/* Adds the node that the pointer means to the end of the path. */
-static enum status enter(struct btree_cursor *cursor, const struct pointer *pointer) {
+enum status btree_enter(struct btree_cursor *cursor, const struct pointer *pointer) {
     ASSERT(cursor->depth <= DISK_LEVEL_MAX);
     struct cached_node *node = cache_find(&cursor->tree->pool->cache, pointer);
     struct node_bounds bounds = bounds_below(cursor);
     if (node == NULL || !belongs(cursor, pointer, &bounds, node->page)) {
-        cursor->miss = (struct btree_miss){
-            .pointer = *pointer, .owner = cursor->tree->owner, .bounds = bounds};
+        cursor->miss = (struct btree_miss){.pointer = *pointer,
+                                           .owner = btree_owner(cursor->tree, pointer->birth),
+                                           .bounds = bounds};
         return STATUS_AGAIN;
     }
     cursor->path[cursor->depth].node = node;
@@ -46,13 +47,13 @@ static struct disk_node *leaf(const struct btree_cursor *cursor) {
 enum status btree_descend(struct btree *tree, const struct key *key, struct btree_cursor *cursor) {
     cursor->tree = tree;
     cursor->depth = 0;
-    enum status status = enter(cursor, &tree->root);
+    enum status status = btree_enter(cursor, &tree->root);
     while (status == STATUS_OK && leaf(cursor)->level > 0) {
         const struct disk_node *node = leaf(cursor);
         unsigned index = node_child_index(node, key);
         cursor->path[cursor->depth - 1].index = index;
         struct pointer child = node_child(node, index);
-        status = enter(cursor, &child);
+        status = btree_enter(cursor, &child);
     }
     if (status == STATUS_OK)
         cursor->path[cursor->depth - 1].index = node_lower_bound(leaf(cursor), key);
@@ -76,7 +77,7 @@ static enum status step_leaf(struct btree_cursor *cursor, bool forward) {
     while (cursor->depth < old_depth) {
         struct disk_node *node = leaf(cursor);
         struct pointer child = node_child(node, cursor->path[cursor->depth - 1].index);
-        enum status status = enter(cursor, &child);
+        enum status status = btree_enter(cursor, &child);
         if (status != STATUS_OK)
             return status;
         unsigned count = node_count(leaf(cursor));

@@ -25,15 +25,37 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct dataset;
 struct lfsx_pool;
 
 struct btree {
     struct lfsx_pool *pool;
-    uint64_t owner;      /* dataset, in every node */
+    uint64_t owner;      /* in every node that is not the origin's */
     struct pointer root; /* its checksum is that of the last checkpoint while the root is dirty */
-    uint64_t nodes;      /* in the tree */
+    uint64_t nodes;      /* in the tree, shared ones too */
     bool dirty;          /* changed since the last checkpoint */
+
+    /* For dead_release(). Of trees that nothing takes snapshots of all are zero. */
+    struct dataset *dataset;
+    uint64_t kept; /* epoch of its newest snapshot: what was born by then is held. 0: none */
+
+    /* A clone's tree: what was born in the epoch or before belongs to the origin. */
+    uint64_t origin_epoch;      /* 0: it is no clone's */
+    const struct btree *origin; /* NULL while the clone is being freed: it may be gone */
+    uint64_t shared;            /* nodes and data blocks that do */
 };
+
+/* Whether what was born in an epoch belongs to another tree. */
+static inline bool btree_is_foreign(const struct btree *tree, uint64_t birth) {
+    return birth <= tree->origin_epoch;
+}
+
+/* What the owner number of a node of the tree is that was born in an epoch. */
+static inline uint64_t btree_owner(const struct btree *tree, uint64_t birth) {
+    while (btree_is_foreign(tree, birth) && tree->origin != NULL)
+        tree = tree->origin;
+    return tree->owner;
+}
 
 /* A node that an operation needs and that is not in memory. */
 struct btree_miss {
@@ -54,7 +76,7 @@ struct btree_cursor {
     struct btree_miss miss;
 };
 
-/* Makes an empty tree with one leaf. In an update with one node to spare. */
+/* Gives the tree one leaf, empty. In an update with one node to spare. */
 void btree_create(struct btree *tree, struct lfsx_pool *pool, uint64_t owner);
 
 /* Puts the cursor on the first item whose key is at least `key`. NOT_FOUND if there is none, AGAIN.
@@ -86,6 +108,18 @@ void btree_remove(struct btree *tree, const struct key *key);
 
 /* Releases the root of an empty tree. In an update. */
 void btree_destroy(struct btree *tree);
+
+/*
+ * Takes a tree apart from the left without looking at what belongs to others. In one step: looks at
+ * what comes next. STATUS_OK: a leaf, *leaf, whose items the caller lets go of; *leaf NULL: a part
+ * that is the origin's. NOT_FOUND: the tree is empty or the origin's as a whole. Needs
+ * btree_prune_nodes() in the update. AGAIN.
+ */
+enum status btree_prune_next(struct btree *tree, struct btree_cursor *cursor,
+                             const struct disk_node **leaf);
+uint64_t btree_prune_nodes(const struct btree *tree);
+/* In the update: drops what btree_prune_next() found. */
+void btree_prune(struct btree_cursor *cursor);
 
 /* The checkpoint: seals every dirty node from the leaves up, moves them to `writing`, and leaves
  * the final pointer in tree->root. Lock exclusive. */

@@ -30,7 +30,7 @@ static void touch(struct btree_cursor *cursor, unsigned depth) {
     struct cached_node *old = cursor->path[depth].node;
     if (old->state == CACHED_DIRTY)
         return;
-    struct cached_node *fresh = pool_node_copy(cursor->tree->pool, old);
+    struct cached_node *fresh = pool_node_copy(cursor->tree, old);
     cursor->path[depth].node = fresh;
     struct pointer pointer = pointer_to(fresh);
     if (depth == 0)
@@ -39,7 +39,7 @@ static void touch(struct btree_cursor *cursor, unsigned depth) {
         node_set_child(page_at(cursor, depth - 1), cursor->path[depth - 1].index, &pointer);
 }
 
-static void touch_path(struct btree_cursor *cursor) {
+void btree_touch_path(struct btree_cursor *cursor) {
     ASSERT(cursor->tree->pool->updating);
     cursor->tree->dirty = true;
     for (unsigned depth = 0; depth < cursor->depth; depth++)
@@ -48,19 +48,22 @@ static void touch_path(struct btree_cursor *cursor) {
 
 static struct cached_node *new_node(struct btree *tree, uint8_t level) {
     tree->nodes++;
-    return pool_node_new(tree->pool, level, tree->owner);
+    return pool_node_new(tree, level);
 }
 
-static void release_node(struct btree *tree, struct cached_node *node) {
+void btree_release_node(struct btree *tree, struct cached_node *node) {
     if (tree->nodes > 0)
         tree->nodes--;
     else
         pool_contradiction(tree->pool);
-    pool_node_release(tree->pool, node);
+    pool_node_release(tree, node);
 }
 
 void btree_create(struct btree *tree, struct lfsx_pool *pool, uint64_t owner) {
-    *tree = (struct btree){.pool = pool, .owner = owner, .dirty = true};
+    tree->pool = pool;
+    tree->owner = owner;
+    tree->nodes = 0;
+    tree->dirty = true;
     tree->root = pointer_to(new_node(tree, 0));
 }
 
@@ -142,7 +145,7 @@ static void insert_at(struct btree_cursor *cursor, unsigned depth, unsigned inde
 static void seek_to_change(struct btree *tree, const struct key *key, struct btree_cursor *cursor) {
     enum status status = btree_descend(tree, key, cursor);
     ASSERT(status == STATUS_OK); /* prefetched */
-    touch_path(cursor);
+    btree_touch_path(cursor);
 }
 
 static bool is_at(const struct btree_cursor *cursor, const struct key *key) {
@@ -188,7 +191,7 @@ static struct cached_node *touch_sibling(struct btree_cursor *cursor, unsigned d
     struct cached_node *node = cache_find(&cursor->tree->pool->cache, &pointer);
     if (node == NULL || node->state == CACHED_DIRTY)
         return node;
-    node = pool_node_copy(cursor->tree->pool, node);
+    node = pool_node_copy(cursor->tree, node);
     pointer = pointer_to(node);
     node_set_child(parent, index, &pointer);
     return node;
@@ -229,7 +232,7 @@ static void join(struct btree_cursor *cursor, unsigned depth, unsigned index) {
     struct disk_node *parent = page_at(cursor, depth - 1);
     if (node_has_room(left->page, node_used(right->page))) {
         node_move_head(right->page, node_count(right->page), left->page);
-        release_node(cursor->tree, right);
+        btree_release_node(cursor->tree, right);
         cursor->path[depth - 1].index = index + 1;
         remove_at(cursor, depth - 1);
         return;
@@ -255,13 +258,13 @@ static void shrink_root(struct btree *tree) {
         struct pointer child = node_child(root->page, 0);
         if (cache_find(&tree->pool->cache, &child) == NULL)
             return; /* a later change will */
-        release_node(tree, root);
+        btree_release_node(tree, root);
         tree->root = child;
     }
 }
 
 /* The node at depth lost its first key: its ancestors' keys for it follow (invariant 2). */
-static void raise_keys(struct btree_cursor *cursor, unsigned depth) {
+void btree_raise_keys(struct btree_cursor *cursor, unsigned depth) {
     struct key first = node_key(page_at(cursor, depth), 0);
     while (depth-- > 0) {
         node_set_key(page_at(cursor, depth), cursor->path[depth].index, &first);
@@ -276,7 +279,7 @@ static void remove_at(struct btree_cursor *cursor, unsigned depth) {
     unsigned index = cursor->path[depth].index;
     node_remove(node, index);
     if (node_count(node) == 0 && depth > 0) {
-        release_node(cursor->tree, cursor->path[depth].node);
+        btree_release_node(cursor->tree, cursor->path[depth].node);
         remove_at(cursor, depth - 1);
         return;
     }
@@ -285,7 +288,7 @@ static void remove_at(struct btree_cursor *cursor, unsigned depth) {
         return;
     }
     if (node->level > 0 && index == 0)
-        raise_keys(cursor, depth);
+        btree_raise_keys(cursor, depth);
     if (node_used(node) >= UNDERFULL)
         return;
     unsigned place = cursor->path[depth - 1].index;
@@ -314,7 +317,7 @@ void btree_destroy(struct btree *tree) {
     ASSERT(root != NULL);
     ASSERT(root->page->level == 0);
     ASSERT(node_count(root->page) == 0);
-    release_node(tree, root);
+    btree_release_node(tree, root);
     if (tree->nodes != 0)
         pool_contradiction(tree->pool);
 }

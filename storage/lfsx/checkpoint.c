@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/math.h"
 #include "base/mem.h"
+#include "storage/lfsx/catalog.h"
 #include "storage/lfsx/pool.h"
 
 #define KEEPER_INTERVAL_NS 5000000000ull
@@ -29,20 +30,25 @@
 struct checkpoint {
     uint64_t number;
     struct label label; /* with the layout of this state of the pool */
+    struct checkpoint_rider *rider; /* NULL: none */
     struct superblock superblock;
     struct alloc_snapshot maps;
     uint64_t journal_mark;        /* newest record that it covers */
     struct disk_superblock *page; /* to write it with; allocated before anything is frozen */
 };
 
+static bool is_changed(const struct dataset *dataset) {
+    return dataset->tree.dirty || dataset->dead.dirty;
+}
+
 /* What has to be in memory and set aside to bring the catalog up to date. */
 static enum status prefetch_catalog(struct lfsx_pool *pool, struct btree_cursor *cursor,
                                     struct update_need *need) {
+    *need = (struct update_need){.frees = true};
     uint64_t leaves = 0;
-    uint64_t records = 0;
     LIST_FOR_EACH(link, &pool->datasets) {
         struct dataset *dataset = LIST_CONTAINER(link, struct dataset, link);
-        if (!dataset->tree.dirty)
+        if (!is_changed(dataset))
             continue;
         struct key key = catalog_dataset_key(dataset->id);
         uint64_t walked;
@@ -50,22 +56,46 @@ static enum status prefetch_catalog(struct lfsx_pool *pool, struct btree_cursor 
         if (status != STATUS_OK)
             return status;
         leaves += walked;
-        records++;
     }
-    *need = (struct update_need){
-        .nodes = records == 0 ? 0 : btree_nodes_needed(&pool->catalog, leaves, 0), .frees = true};
+    if (leaves > 0)
+        need->nodes = btree_nodes_needed(&pool->catalog, leaves, 0);
     return STATUS_OK;
 }
 
-/* Seals all trees. The catalog's records come last, since they hold the roots. */
-static void freeze_trees(struct lfsx_pool *pool) {
+/* Everything that is in memory only, from here to the end of gathering. */
+static enum status prepare(struct lfsx_pool *pool, struct checkpoint *checkpoint,
+                           struct btree_cursor *cursor, struct update_need *need) {
+    enum status status = dead_drain_locked(pool, cursor);
+    if (status == STATUS_OK)
+        status = prefetch_catalog(pool, cursor, need);
+    if (status == STATUS_OK && checkpoint->rider != NULL)
+        status = checkpoint->rider->prepare(checkpoint->rider, cursor, need);
+    return status;
+}
+
+/* Makes every node dirty that freeze_trees() brings up to date. */
+static void touch_catalog(struct lfsx_pool *pool, struct checkpoint *checkpoint) {
     LIST_FOR_EACH(link, &pool->datasets) {
         struct dataset *dataset = LIST_CONTAINER(link, struct dataset, link);
-        if (!dataset->tree.dirty)
+        if (is_changed(dataset))
+            catalog_replace_dataset(dataset);
+    }
+    if (checkpoint->rider != NULL)
+        checkpoint->rider->change(checkpoint->rider);
+}
+
+/* Seals all trees. The catalog's records come last, since they hold the roots. */
+static void freeze_trees(struct lfsx_pool *pool, struct checkpoint *checkpoint) {
+    LIST_FOR_EACH(link, &pool->datasets) {
+        struct dataset *dataset = LIST_CONTAINER(link, struct dataset, link);
+        if (!is_changed(dataset))
             continue;
         btree_freeze(&dataset->tree, &pool->writing);
-        catalog_store(dataset);
+        btree_freeze(&dataset->dead, &pool->writing);
+        catalog_store_dataset(dataset);
     }
+    if (checkpoint->rider != NULL)
+        checkpoint->rider->seal(checkpoint->rider);
     btree_freeze(&pool->catalog, &pool->writing);
 }
 
@@ -92,22 +122,18 @@ static void cut_journal(struct lfsx_pool *pool, struct checkpoint *checkpoint) {
 static enum status gather_locked(struct lfsx_pool *pool, struct checkpoint *checkpoint,
                                  struct btree_cursor *cursor) {
     struct update_need need;
-    enum status status = prefetch_catalog(pool, cursor, &need);
+    enum status status = prepare(pool, checkpoint, cursor, &need);
     if (status == STATUS_OK)
         status = pool_update_begin(pool, &need);
     if (status != STATUS_OK)
         return status;
-    LIST_FOR_EACH(link, &pool->datasets) {
-        struct dataset *dataset = LIST_CONTAINER(link, struct dataset, link);
-        if (dataset->tree.dirty)
-            catalog_touch(dataset);
-    }
+    touch_catalog(pool, checkpoint);
     checkpoint->number = pool->generation;
     status = pool_writable(pool); /* what was touched last may have contradicted the maps */
     if (status == STATUS_OK)
         status = alloc_freeze(&pool->allocator, checkpoint->number, &checkpoint->maps);
     if (status == STATUS_OK) {
-        freeze_trees(pool);
+        freeze_trees(pool, checkpoint);
         fill_superblock(pool, checkpoint);
         cut_journal(pool, checkpoint);
         pool->generation++;
@@ -205,8 +231,9 @@ static void discard_expiring(struct lfsx_pool *pool) {
 }
 
 /* The caller holds the right to run a checkpoint. */
-static enum status run_checkpoint(struct lfsx_pool *pool, bool force) {
-    struct checkpoint checkpoint = {.page = os_page_alloc(DISK_BLOCK_SIZE)};
+static enum status run_checkpoint(struct lfsx_pool *pool, bool force,
+                                  struct checkpoint_rider *rider) {
+    struct checkpoint checkpoint = {.rider = rider, .page = os_page_alloc(DISK_BLOCK_SIZE)};
     enum status status = STATUS_NO_MEMORY;
     if (checkpoint.page != NULL)
         status = gather(pool, &checkpoint, force);
@@ -242,19 +269,23 @@ static uint64_t wanted_generation(struct lfsx_pool *pool) {
     return wanted;
 }
 
-/* Waits for the running checkpoint, or runs one. commit_lock is held on entry and exit. */
-static enum status advance(struct lfsx_pool *pool, bool force) {
-    if (pool->checkpoint_running) {
-        os_condition_wait(&pool->commit_done, &pool->commit_lock, OS_FOREVER);
-        return STATUS_OK;
-    }
+/* No checkpoint is on its way: runs one. commit_lock is held on entry and exit. */
+static enum status run_alone(struct lfsx_pool *pool, bool force, struct checkpoint_rider *rider) {
     pool->checkpoint_running = true;
     os_mutex_unlock(&pool->commit_lock);
-    enum status status = run_checkpoint(pool, force);
+    enum status status = run_checkpoint(pool, force, rider);
     os_mutex_lock(&pool->commit_lock);
     pool->checkpoint_running = false;
     os_condition_broadcast(&pool->commit_done);
     return status;
+}
+
+/* Waits for the running checkpoint, or runs one. commit_lock is held on entry and exit. */
+static enum status advance(struct lfsx_pool *pool, bool force) {
+    if (!pool->checkpoint_running)
+        return run_alone(pool, force, NULL);
+    os_condition_wait(&pool->commit_done, &pool->commit_lock, OS_FOREVER);
+    return STATUS_OK;
 }
 
 static enum status commit_until(struct lfsx_pool *pool, uint64_t wanted, bool force) {
@@ -308,6 +339,15 @@ enum status pool_checkpoint_force(struct lfsx_pool *pool) {
     return commit_until(pool, wanted, true);
 }
 
+enum status pool_checkpoint_with(struct lfsx_pool *pool, struct checkpoint_rider *rider) {
+    os_mutex_lock(&pool->commit_lock);
+    while (pool->checkpoint_running)
+        os_condition_wait(&pool->commit_done, &pool->commit_lock, OS_FOREVER);
+    enum status status = run_alone(pool, true, rider);
+    os_mutex_unlock(&pool->commit_lock);
+    return status;
+}
+
 static bool too_dirty(struct lfsx_pool *pool, uint64_t share) {
     os_rwlock_lock_shared(&pool->lock);
     bool dirty = pool->cache.dirty_count > pool->cache.budget / share;
@@ -322,6 +362,7 @@ static bool journal_fills(struct lfsx_pool *pool) {
 }
 
 void pool_throttle(struct lfsx_pool *pool) {
+    (void)dead_drain(pool); /* if it cannot be done now, the checkpoint tries again */
     if (pool->recovering || (!too_dirty(pool, 4) && !journal_fills(pool)))
         return;
     os_mutex_lock(&pool->commit_lock);
@@ -333,13 +374,14 @@ void pool_throttle(struct lfsx_pool *pool) {
 
 static void keep(void *argument) {
     struct lfsx_pool *pool = argument;
-    catalog_reap(pool);
     os_mutex_lock(&pool->commit_lock);
     while (!pool->closing) {
         os_condition_wait(&pool->keeper_wake, &pool->commit_lock, KEEPER_INTERVAL_NS);
         os_mutex_unlock(&pool->commit_lock);
-        if (pool_writable(pool) == STATUS_OK)
+        if (pool_writable(pool) == STATUS_OK) {
+            deletion_expire(pool);
             (void)commit_until(pool, wanted_generation(pool), false);
+        }
         os_mutex_lock(&pool->commit_lock);
     }
     os_mutex_unlock(&pool->commit_lock);

@@ -175,8 +175,8 @@ static void punch_extent(struct file *file, const struct extent *extent, uint64_
     ASSERT(begin < end);
     ASSERT(end <= extent_end);
     uint64_t block = le64_get(extent->disk.block) + (begin - extent->first);
-    if (!alloc_release(&file->dataset->pool->allocator, block, end - begin) ||
-        file->dataset->data_blocks < end - begin)
+    (void)dead_release(file->tree, block, end - begin, le64_get(extent->disk.birth));
+    if (file->dataset->data_blocks < end - begin)
         pool_contradiction(file->dataset->pool);
     file->dataset->data_blocks -= MATH_MIN(file->dataset->data_blocks, end - begin);
     if (extent->first < begin) {

@@ -34,6 +34,10 @@ void file_destroy(struct file *file) {
     rangelock_destroy(&file->ranges);
 }
 
+static enum status file_writable(const struct file *f) {
+    return f->read_only ? STATUS_READ_ONLY : pool_writable(pool_of(f));
+}
+
 struct lookup {
     struct file *file;
     uint64_t first;
@@ -257,7 +261,7 @@ static enum status finish_write(struct file *f, enum status status, uint32_t fla
 enum status file_write(struct file *f, struct lfsx_buffer *buffer, uint32_t flags) {
     if (!math_range_inside(buffer->offset, buffer->length, f->size))
         return STATUS_OUT_OF_RANGE;
-    enum status status = pool_writable(pool_of(f));
+    enum status status = file_writable(f);
     if (status != STATUS_OK)
         return status;
     uint64_t first = buffer->offset / LFSX_BLOCK_SIZE;
@@ -305,6 +309,7 @@ static enum status punch_step(void *context, struct btree_cursor *cursor) {
     struct update_need need = {.frees = true};
     status = extents_prefetch(f, begin, end - begin, 0, cursor, &need);
     need.frees = true;
+    need.held = f->tree->kept > 0;
     need.record = sizeof(struct disk_record_punch);
     if (status == STATUS_OK)
         status = pool_update_begin(pool_of(f), &need);
@@ -321,8 +326,6 @@ enum status file_punch(struct file *f, uint64_t first, uint64_t count) {
     struct punch punch = {f, first, first + count};
     enum status status = STATUS_OK;
     while (status == STATUS_OK && punch.at < punch.end) {
-        if (f->dataset->reaped && __atomic_load_n(&pool_of(f)->closing, __ATOMIC_RELAXED))
-            return STATUS_SHUTDOWN;
         status = pool_change(pool_of(f), punch_step, &punch);
         if (status == STATUS_OK)
             pool_throttle(pool_of(f));
@@ -353,7 +356,7 @@ static void whole_blocks(const struct file *f, uint64_t offset, uint64_t length,
 enum status file_trim(struct file *f, uint64_t offset, uint64_t length, uint32_t flags) {
     if (!math_range_inside(offset, length, f->size))
         return STATUS_OUT_OF_RANGE;
-    enum status status = pool_writable(pool_of(f));
+    enum status status = file_writable(f);
     if (status != STATUS_OK)
         return status;
     uint64_t first;
@@ -401,7 +404,7 @@ static enum status zero_with_hole(struct file *f, uint64_t offset, uint64_t leng
 enum status file_zero(struct file *f, uint64_t offset, uint64_t length, uint32_t flags) {
     if (!math_range_inside(offset, length, f->size))
         return STATUS_OUT_OF_RANGE;
-    enum status status = pool_writable(pool_of(f));
+    enum status status = file_writable(f);
     if (status != STATUS_OK)
         return status;
     if (flags & LFSX_NO_HOLE)

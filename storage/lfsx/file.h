@@ -12,6 +12,7 @@
 #include "storage/lfsx/lfsx.h"
 #include "storage/lfsx/rangelock.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct dataset;
@@ -22,6 +23,7 @@ struct file {
     struct btree *tree; /* the dataset's, or that of one of its snapshots; pool->lock */
     uint64_t inode;
     uint64_t size;           /* bytes */
+    bool read_only;          /* a snapshot's */
     struct rangelock ranges; /* blocks that a write is under way to */
 };
 
@@ -38,8 +40,7 @@ enum status file_zero(struct file *file, uint64_t offset, uint64_t length, uint3
 /* Makes the blocks that the map names, which are in flight, the file's from `first` on. */
 enum status file_replace(struct file *file, uint64_t first, const struct block_map *map);
 
-/* Makes a hole of [first, first + count), in steps that each are an update. SHUTDOWN if the pool
- * closes while a deleted dataset is punched: the next open goes on. */
+/* Makes a hole of [first, first + count), in steps that each are an update. */
 enum status file_punch(struct file *file, uint64_t first, uint64_t count);
 
 /* ---- extents.c ---- */

@@ -128,13 +128,19 @@ void lfsx_pool_statistics(struct lfsx_pool *pool, struct lfsx_pool_statistics *s
 bool lfsx_name_is_valid(const char *name, size_t length);
 
 struct lfsx_volume_info {
-    char name[LFSX_NAME_MAX + 1];
-    uint64_t id; /* never used again for another dataset of the pool */
+    char name[2 * LFSX_NAME_MAX + 2]; /* VOLUME or VOLUME@SNAPSHOT */
+    uint64_t id;                      /* never used again for another dataset of the pool */
     uint8_t uuid[16];
-    uint64_t size;       /* bytes, as clients see it */
-    uint64_t used_bytes; /* data blocks that it references */
-    uint64_t created_ns; /* since 1970 UTC */
-    uint32_t open_count; /* handles at this moment */
+    uint64_t size;             /* bytes, as clients see it */
+    uint64_t logical_bytes;    /* data that it holds */
+    uint64_t referenced_bytes; /* with the nodes; shared with snapshots or an origin, or not */
+    uint64_t created_ns;       /* since 1970 UTC */
+    uint64_t deleted_ns;       /* 0: it is not */
+    uint64_t keep_deleted_ns;  /* lfsx_volume_protect() */
+    uint32_t open_count;       /* handles at this moment */
+    uint32_t snapshot_count;
+    char origin[2 * LFSX_NAME_MAX + 2]; /* VOLUME@SNAPSHOT that it is a clone of; else "" */
+    bool is_protected;
     bool read_only;
 };
 
@@ -142,9 +148,28 @@ struct lfsx_volume_info {
  * of 512 up to LFSX_VOLUME_SIZE_MAX), NO_SPACE, READ_ONLY. */
 enum status lfsx_volume_create(struct lfsx_pool *pool, const char *name, uint64_t size);
 
-/* Deletes a volume and frees its space; the name is free, durably, on return. NOT_FOUND, BUSY (a
- * handle is open), READ_ONLY. */
-enum status lfsx_volume_delete(struct lfsx_pool *pool, const char *name);
+/* Gives a volume another name, durable on return. Handles stay valid. NOT_FOUND, EXISTS, INVALID,
+ * NO_SPACE, READ_ONLY. */
+enum status lfsx_volume_rename(struct lfsx_pool *pool, const char *from, const char *to);
+
+#define LFSX_DELETE_SNAPSHOTS 1u /* with all its snapshots */
+#define LFSX_DELETE_NOW 2u /* it cannot be brought back, whatever lfsx_volume_protect() said */
+
+/* Deletes a volume; the name is free, durably, on return, and the space soon afterwards, or when it
+ * cannot be brought back any more. Works on a full pool. NOT_FOUND, BUSY (a handle is open; it has
+ * snapshots, and neither flag nor protection says what becomes of them; one of them has a handle or
+ * a clone), PERMISSION (it is protected), READ_ONLY. */
+enum status lfsx_volume_delete(struct lfsx_pool *pool, const char *name, uint32_t flags);
+
+/* Protects a volume from being deleted, or no longer; and says for how long (0: not at all) one
+ * that is deleted can be brought back, with its snapshots. Durable on return. NOT_FOUND,
+ * READ_ONLY. */
+enum status lfsx_volume_protect(struct lfsx_pool *pool, const char *name, bool is_protected,
+                                uint64_t keep_deleted_ns);
+
+/* Brings back a deleted volume, under its old name or another (NULL: the old). NOT_FOUND, EXISTS,
+ * INVALID, READ_ONLY. */
+enum status lfsx_volume_undelete(struct lfsx_pool *pool, uint64_t id, const char *name);
 
 /* Calls visit for every volume, in no order that callers may rely on, with no lock held, until it
  * returns false. */
@@ -152,9 +177,16 @@ enum status lfsx_volume_list(struct lfsx_pool *pool,
                              bool (*visit)(void *context, const struct lfsx_volume_info *info),
                              void *context);
 
-/* A handle; each open is paired with one close. NOT_FOUND. */
+/* The same for volumes that are deleted and can be brought back. */
+enum status lfsx_deleted_list(struct lfsx_pool *pool,
+                              bool (*visit)(void *context, const struct lfsx_volume_info *info),
+                              void *context);
+
+/* A handle; each open is paired with one close. "VOLUME@SNAPSHOT" opens a snapshot, to be read.
+ * NOT_FOUND, NO_MEMORY. */
 enum status lfsx_volume_open(struct lfsx_pool *pool, const char *name, struct lfsx_volume **volume);
 void lfsx_volume_close(struct lfsx_volume *volume);
+/* Of a snapshot, its own size and space, and the volume's other facts. */
 void lfsx_volume_info(struct lfsx_volume *volume, struct lfsx_volume_info *info);
 
 /* ---- data ---- */

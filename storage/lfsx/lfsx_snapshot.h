@@ -49,6 +49,10 @@ enum status lfsx_snapshot_list(struct lfsx_pool *pool, const char *volume,
                                bool (*visit)(void *context, const struct lfsx_snapshot_info *info),
                                void *context);
 
+/* How many bytes of the volume are in no snapshot of it and not in what it was cloned from: what
+ * deleting it, but not its snapshots, would free. NOT_FOUND. */
+enum status lfsx_volume_unique(struct lfsx_pool *pool, const char *volume, uint64_t *bytes);
+
 /* Waits until what deleted snapshots and volumes held is free: SHUTDOWN if the pool closes first.
  */
 enum status lfsx_pool_settle(struct lfsx_pool *pool);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/math.h"
 #include "base/mem.h"
+#include "storage/lfsx/catalog.h"
 
 #define CACHE_SHARE 4u /* of the memory that there is */
 
@@ -15,6 +16,7 @@ static void init_locks(struct lfsx_pool *pool) {
     os_condition_init(&pool->commit_done);
     os_condition_init(&pool->keeper_wake);
     os_mutex_init(&pool->state_lock);
+    reaper_init(&pool->reaper);
 }
 
 static void destroy_locks(struct lfsx_pool *pool) {
@@ -24,6 +26,7 @@ static void destroy_locks(struct lfsx_pool *pool) {
     os_condition_destroy(&pool->commit_done);
     os_condition_destroy(&pool->keeper_wake);
     os_mutex_destroy(&pool->state_lock);
+    reaper_destroy(&pool->reaper);
 }
 
 /* Called by whoever allocates, maybe under the pool's own locks: so it only tries. */
@@ -69,12 +72,13 @@ void pool_free(struct lfsx_pool *pool) {
     while ((link = list_pop_front(&pool->datasets)) != NULL) {
         struct dataset *d = LIST_CONTAINER(link, struct dataset, link);
         ASSERT(d->open_count == 0);
-        catalog_free(d);
+        dataset_free(d);
     }
     /* What a failed checkpoint left behind. */
     LIST_FOR_EACH_SAFE(writing, &pool->writing)
     cache_written(&pool->cache, LIST_CONTAINER(writing, struct cached_node, link));
     cache_destroy(&pool->cache);
+    dead_log_free(&pool->dead);
     destroy_locks(pool);
     os_free(pool);
 }
@@ -126,6 +130,15 @@ static enum status recover(struct lfsx_pool *pool, const struct journal_position
     return status;
 }
 
+static enum status start_threads(struct lfsx_pool *pool) {
+    enum status status = pool_keeper_start(pool);
+    if (status == STATUS_OK)
+        status = reaper_start(pool);
+    if (status != STATUS_OK)
+        pool_keeper_stop(pool);
+    return status;
+}
+
 /* Loads what the superblock names. The allocator exists afterwards if the status is OK. */
 static enum status load(struct lfsx_pool *pool, const struct superblock *superblock) {
     pool->catalog = (struct btree){.pool = pool,
@@ -144,7 +157,7 @@ static enum status load(struct lfsx_pool *pool, const struct superblock *superbl
     if (status == STATUS_OK)
         status = recover(pool, &superblock->journal);
     if (status == STATUS_OK && !pool->read_only)
-        status = pool_keeper_start(pool);
+        status = start_threads(pool);
     if (status != STATUS_OK) {
         if (pool->journal != NULL)
             journal_close(pool->journal);
@@ -182,6 +195,7 @@ enum status lfsx_pool_open(struct blockdev *device, const struct lfsx_open_optio
 }
 
 enum status lfsx_pool_close(struct lfsx_pool *pool) {
+    reaper_stop(pool);
     pool_keeper_stop(pool);
     enum status status = pool_checkpoint(pool);
     if (pool->journal != NULL)
@@ -204,7 +218,7 @@ void lfsx_pool_info(struct lfsx_pool *pool, struct lfsx_pool_info *info) {
     uint64_t reserve = pool_reserve_blocks(pool);
     info->epoch = pool->epoch;
     LIST_FOR_EACH(link, &pool->datasets)
-    info->volume_count += !LIST_CONTAINER(link, struct dataset, link)->deleting;
+    info->volume_count += LIST_CONTAINER(link, struct dataset, link)->state == DISK_DATASET_LIVE;
     os_rwlock_unlock_shared(&pool->lock);
     uint64_t pending = alloc_pending_blocks(&pool->allocator);
     uint64_t free_blocks = alloc_free_blocks(&pool->allocator) + pending;

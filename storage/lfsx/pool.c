@@ -55,24 +55,36 @@ uint64_t pool_reserve_blocks(const struct lfsx_pool *pool) {
     return base + 2 * pool->catalog.nodes;
 }
 
+/* How many free blocks the update must leave. What a snapshot may hold on to is not sure to give
+ * anything back: it gets half of the reserve, and leaves the rest to what is. */
+static uint64_t blocks_to_keep(const struct lfsx_pool *pool, const struct update_need *need) {
+    if (pool->recovering || (need->frees && !need->held))
+        return 0;
+    uint64_t reserve = pool_reserve_blocks(pool);
+    return need->frees ? reserve / 2 : reserve;
+}
+
 enum status pool_update_begin(struct lfsx_pool *pool, const struct update_need *need) {
     ASSERT(!pool->updating);
     enum status status = pool_writable(pool);
     if (status != STATUS_OK)
         return status;
-    uint64_t kept = need->frees || pool->recovering ? 0 : pool_reserve_blocks(pool);
+    uint64_t kept = blocks_to_keep(pool, need);
     uint64_t free_blocks = alloc_free_blocks(&pool->allocator);
     if (free_blocks < kept || free_blocks - kept < need->nodes)
         return STATUS_NO_SPACE;
     status = cache_reserve(&pool->cache, need->nodes);
-    if (status == STATUS_OK) /* every new node may release an old one */
-        status = alloc_reserve_releases(&pool->allocator, need->nodes * 2 + need->releases);
+    uint64_t releases = need->nodes * 2 + need->releases; /* a new node may release an old one */
+    if (status == STATUS_OK)
+        status = alloc_reserve_releases(&pool->allocator, releases);
+    if (status == STATUS_OK)
+        status = dead_reserve(pool, releases);
     bool journaled = pool->journal != NULL && need->record > 0;
     if (status == STATUS_OK && journaled)
         status = journal_reserve(pool->journal, need->record);
     if (status != STATUS_OK)
         return status;
-    if (!journaled)
+    if (!journaled && !need->background)
         pool->unjournaled_generation = pool->generation;
     pool->updating = true;
     pool->changed = true;
@@ -84,7 +96,7 @@ void pool_update_end(struct lfsx_pool *pool) {
     pool->updating = false;
 }
 
-bool pool_reclaim(struct lfsx_pool *pool) {
+static bool free_pending(struct lfsx_pool *pool) {
     if (pool->recovering || alloc_pending_blocks(&pool->allocator) == 0 ||
         pool_writable(pool) != STATUS_OK)
         return false;
@@ -95,35 +107,44 @@ bool pool_reclaim(struct lfsx_pool *pool) {
     return true;
 }
 
+bool pool_reclaim(struct lfsx_pool *pool) {
+    if (!pool->recovering && pool_writable(pool) == STATUS_OK)
+        reaper_settle(pool);
+    return free_pending(pool);
+}
+
 static struct cached_node *take_node(struct lfsx_pool *pool) {
     ASSERT(pool->updating);
     return cache_add_dirty(&pool->cache, alloc_node(&pool->allocator));
 }
 
-struct cached_node *pool_node_new(struct lfsx_pool *pool, uint8_t level, uint64_t owner) {
+struct cached_node *pool_node_new(struct btree *tree, uint8_t level) {
+    struct lfsx_pool *pool = tree->pool;
     struct cached_node *node = take_node(pool);
-    node_init(node->page, level, owner);
+    node_init(node->page, level, tree->owner);
     node->page->block = le64_make(node->block);
     node->page->birth = le64_make(pool->epoch);
     return node;
 }
 
-struct cached_node *pool_node_copy(struct lfsx_pool *pool, struct cached_node *node) {
+struct cached_node *pool_node_copy(struct btree *tree, struct cached_node *node) {
+    struct lfsx_pool *pool = tree->pool;
     ASSERT(node->state != CACHED_DIRTY);
     struct cached_node *copy = take_node(pool);
     ASSERT(copy->block != node->block);
     memcpy(copy->page, node->page, DISK_BLOCK_SIZE);
     copy->page->block = le64_make(copy->block);
+    copy->page->owner = le64_make(tree->owner);
     copy->page->birth = le64_make(pool->epoch);
-    pool_node_release(pool, node);
+    pool_node_release(tree, node);
     return copy;
 }
 
-void pool_node_release(struct lfsx_pool *pool, struct cached_node *node) {
-    ASSERT(pool->updating);
-    if (!alloc_release(&pool->allocator, node->block, 1))
-        pool_contradiction(pool);
-    cache_drop(&pool->cache, node);
+void pool_node_release(struct btree *tree, struct cached_node *node) {
+    uint64_t birth = le64_get(node->page->birth);
+    ASSERT(node->state != CACHED_DIRTY || birth == tree->pool->epoch);
+    if (dead_release(tree, node->block, 1, birth))
+        cache_drop(&tree->pool->cache, node);
 }
 
 /* The pool may grow. */
@@ -227,6 +248,13 @@ static enum status attempt_change(struct lfsx_pool *pool, pool_step *step, void 
 enum status pool_change(struct lfsx_pool *pool, pool_step *step, void *context) {
     enum status status = attempt_change(pool, step, context);
     if (status == STATUS_NO_SPACE && pool_reclaim(pool))
+        status = attempt_change(pool, step, context);
+    return status;
+}
+
+enum status pool_change_background(struct lfsx_pool *pool, pool_step *step, void *context) {
+    enum status status = attempt_change(pool, step, context);
+    if (status == STATUS_NO_SPACE && free_pending(pool))
         status = attempt_change(pool, step, context);
     return status;
 }

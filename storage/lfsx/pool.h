@@ -22,8 +22,10 @@
 #include "storage/lfsx/btree.h"
 #include "storage/lfsx/cache.h"
 #include "storage/lfsx/dataset.h"
+#include "storage/lfsx/dead.h"
 #include "storage/lfsx/file.h"
 #include "storage/lfsx/lfsx.h"
+#include "storage/lfsx/reaper.h"
 #include "storage/lfsx/super.h"
 
 struct lfsx_pool {
@@ -43,6 +45,7 @@ struct lfsx_pool {
         unjournaled_generation; /* newest that has changes of which the journal knows nothing */
     bool updating;              /* an update is under way: the lock is held exclusive */
     bool changed;               /* something belongs to the running generation */
+    struct dead_log dead;       /* what snapshots hold and no dead tree has yet */
     struct list_node writing;   /* nodes of the checkpoint on its way; its runner's between locks */
 
     struct allocator allocator; /* has its own lock */
@@ -61,6 +64,8 @@ struct lfsx_pool {
     struct os_thread *keeper;    /* checkpoints what nobody flushes */
     struct os_condition keeper_wake;
     bool closing;
+
+    struct reaper reaper; /* has its own lock */
 
     struct os_mutex state_lock; /* guards the two below */
     enum status failure;
@@ -102,6 +107,8 @@ struct update_need {
     uint64_t nodes;    /* new nodes */
     uint64_t releases; /* calls of alloc_release() beyond those for nodes */
     bool frees;        /* it gives space back, so it may dip into the reserve */
+    bool held;         /* ... unless a snapshot holds what it drops */
+    bool background;   /* nobody waits for it to be durable */
     uint64_t record; /* bytes of the journal record that it will add; 0: only a checkpoint makes it
                         durable */
 };
@@ -112,16 +119,20 @@ enum status pool_update_begin(struct lfsx_pool *pool, const struct update_need *
 /* Before the lock is released. */
 void pool_update_end(struct lfsx_pool *pool);
 
-/* Runs checkpoints so that pending blocks become free. False if there are none to gain. No lock. */
+/* pool_change() for what frees blocks in the background: does not wait for itself. */
+enum status pool_change_background(struct lfsx_pool *pool, pool_step *step, void *context);
+
+/* Waits for what is being freed, and runs checkpoints so that pending blocks become free. False if
+ * there are none to gain. No lock. */
 bool pool_reclaim(struct lfsx_pool *pool);
 
 /* Blocks that only updates which free space may use: what checkpoint, delete and trim need. */
 uint64_t pool_reserve_blocks(const struct lfsx_pool *pool);
 
 /* Blocks and pages of nodes, in an update. */
-struct cached_node *pool_node_new(struct lfsx_pool *pool, uint8_t level, uint64_t owner);
-struct cached_node *pool_node_copy(struct lfsx_pool *pool, struct cached_node *node);
-void pool_node_release(struct lfsx_pool *pool, struct cached_node *node);
+struct cached_node *pool_node_new(struct btree *tree, uint8_t level);
+struct cached_node *pool_node_copy(struct btree *tree, struct cached_node *node);
+void pool_node_release(struct btree *tree, struct cached_node *node);
 
 /* ---- checkpoints ---- */
 
@@ -136,6 +147,19 @@ enum status pool_keeper_start(struct lfsx_pool *pool);
 void pool_keeper_stop(struct lfsx_pool *pool);
 /* Writes a checkpoint even if nothing changed. No lock held. */
 enum status pool_checkpoint_force(struct lfsx_pool *pool);
+
+/* Something that happens in the instant in which a checkpoint gathers; all with the lock exclusive.
+ */
+struct checkpoint_rider {
+    /* Adds to what the checkpoint needs. AGAIN, or an error that ends the checkpoint. */
+    enum status (*prepare)(struct checkpoint_rider *rider, struct btree_cursor *cursor,
+                           struct update_need *need);
+    void (*change)(struct checkpoint_rider *rider); /* changes the catalog */
+    /* Datasets are sealed: may bring records up to date in place. */
+    void (*seal)(struct checkpoint_rider *rider);
+};
+/* Writes a checkpoint with the rider. No lock held. */
+enum status pool_checkpoint_with(struct lfsx_pool *pool, struct checkpoint_rider *rider);
 
 /* Latches the pool read-only with its cause; the first cause stays. Any lock may be held. */
 void pool_fail(struct lfsx_pool *pool, enum status cause, const char *what);
@@ -157,5 +181,10 @@ enum status pool_writable(struct lfsx_pool *pool);
 enum status pool_recover(struct lfsx_pool *pool, const struct journal_position *from,
                          struct journal_position *end, bool *replayed);
 struct journal_area pool_journal_area(const struct lfsx_pool *pool);
+
+/* ---- deletion.c ---- */
+
+/* Gives up deleted volumes that cannot be brought back any more. No lock held. */
+void deletion_expire(struct lfsx_pool *pool);
 
 #endif

@@ -32,7 +32,7 @@ struct journal_area pool_journal_area(const struct lfsx_pool *pool) {
 }
 
 static struct file *find_file(struct lfsx_pool *pool, le64 dataset_id, le64 inode) {
-    struct dataset *dataset = catalog_find_id(pool, le64_get(dataset_id));
+    struct dataset *dataset = dataset_find_id(pool, le64_get(dataset_id));
     if (dataset == NULL || le64_get(inode) != dataset->file.inode)
         return NULL;
     return &dataset->file;
@@ -105,6 +105,11 @@ static enum status claim(void *context, uint32_t type, const void *payload, uint
     return STATUS_OK;
 }
 
+static enum status replay_write(struct lfsx_pool *pool, const struct write_record *record) {
+    enum status status = file_replace(record->file, record->first, &record->map);
+    return status == STATUS_OK ? dead_drain(pool) : status;
+}
+
 static enum status replay_punch(struct lfsx_pool *pool, const void *payload, uint32_t length) {
     const struct disk_record_punch *record = payload;
     if (length != sizeof *record)
@@ -125,12 +130,17 @@ static enum status replay(void *context, uint32_t type, const void *payload, uin
     case DISK_RECORD_WRITE:
         if (parse_write(pool, payload, length, &record) != STATUS_OK)
             return makes_no_sense(pool, "of a write is malformed");
-        return file_replace(record.file, record.first, &record.map);
+        return replay_write(pool, &record);
     case DISK_RECORD_PUNCH:
         return replay_punch(pool, payload, length);
     default:
         return makes_no_sense(pool, "is of a kind that this program does not know");
     }
+}
+
+/* A read-only pool has no checkpoint that would. */
+static enum status drain(void *context, struct btree_cursor *cursor) {
+    return dead_drain_locked(context, cursor);
 }
 
 enum status pool_recover(struct lfsx_pool *pool, const struct journal_position *from,
@@ -146,6 +156,8 @@ enum status pool_recover(struct lfsx_pool *pool, const struct journal_position *
     status = journal_replay(&area, from, end, claim, pool);
     if (status == STATUS_OK)
         status = journal_replay(&area, from, end, replay, pool);
+    if (status == STATUS_OK)
+        status = pool_change(pool, drain, pool);
     pool->recovering = false;
     if (status == STATUS_OK && found.entries > 0)
         log_info("lfsx", "%s: replayed %llu journal entries", pool->device->name,

@@ -49,6 +49,8 @@ static enum status validate_extent(const struct item *item, const struct geometr
         return corrupt(why, "is an extent with an impossible count of blocks");
     if (item->length != sizeof *extent + count * sizeof extent->checksums[0])
         return corrupt(why, "is an extent of a wrong length");
+    if (le64_get(extent->birth) == 0 || le64_get(extent->birth) > DISK_EPOCH_MAX)
+        return corrupt(why, "is an extent of an impossible epoch");
     if (item->key.offset >= FILE_BLOCKS_MAX || count > FILE_BLOCKS_MAX - item->key.offset)
         return corrupt(why, "is an extent behind the end of any file");
     if (!geometry_is_data(geometry, le64_get(extent->block), count))

@@ -1,14 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Volumes as clients use them: handles on the file of a dataset. */
 #include "base/assert.h"
+#include "base/format.h"
 #include "base/mem.h"
 #include "storage/lfsx/pool.h"
 
-static void change_open_count(struct dataset *d, int change) {
-    os_rwlock_lock_exclusive(&d->pool->lock);
-    ASSERT(change > 0 || d->open_count > 0);
-    d->open_count += (uint32_t)change;
-    os_rwlock_unlock_exclusive(&d->pool->lock);
+/* "VOLUME@SNAPSHOT" or "VOLUME", looked up and held. NOT_FOUND. Lock exclusive. */
+static enum status find_and_hold(struct lfsx_pool *pool, const char *name, struct lfsx_volume *v) {
+    const char *at = strchr(name, '@');
+    size_t length = at == NULL ? strlen(name) : (size_t)(at - name);
+    if (length > LFSX_NAME_MAX)
+        return STATUS_NOT_FOUND;
+    char volume[LFSX_NAME_MAX + 1] = {0};
+    memcpy(volume, name, length);
+    v->dataset = dataset_find(pool, volume);
+    if (v->dataset == NULL)
+        return STATUS_NOT_FOUND;
+    v->file = &v->dataset->file;
+    if (at != NULL) {
+        v->snapshot = snapshot_find(v->dataset, at + 1);
+        if (v->snapshot == NULL)
+            return STATUS_NOT_FOUND;
+        v->file = &v->snapshot->file;
+        v->snapshot->open_count++;
+    }
+    v->dataset->open_count++;
+    return STATUS_OK;
+}
+
+static void let_go(struct lfsx_volume *v) {
+    struct lfsx_pool *pool = v->dataset->pool;
+    os_rwlock_lock_exclusive(&pool->lock);
+    ASSERT(v->dataset->open_count > 0);
+    v->dataset->open_count--;
+    if (v->snapshot != NULL) {
+        ASSERT(v->snapshot->open_count > 0);
+        v->snapshot->open_count--;
+    }
+    os_rwlock_unlock_exclusive(&pool->lock);
+    os_free(v);
 }
 
 /* No journal record may name a volume that a power cut would undo, so nobody gets a handle before
@@ -21,63 +51,86 @@ static enum status settle_creation(struct dataset *d) {
     return durable ? STATUS_OK : pool_checkpoint(pool);
 }
 
-static struct dataset *find_and_hold(struct lfsx_pool *pool, const char *name) {
-    os_rwlock_lock_exclusive(&pool->lock);
-    struct dataset *d = catalog_find(pool, name);
-    if (d != NULL)
-        d->open_count++;
-    os_rwlock_unlock_exclusive(&pool->lock);
-    return d;
-}
-
 enum status lfsx_volume_open(struct lfsx_pool *pool, const char *name,
                              struct lfsx_volume **volume) {
     *volume = NULL;
-    struct dataset *d = find_and_hold(pool, name);
-    if (d == NULL)
-        return STATUS_NOT_FOUND;
-    struct lfsx_volume *v = os_alloc(sizeof *v);
-    enum status status = v == NULL ? STATUS_NO_MEMORY : settle_creation(d);
+    struct lfsx_volume *v = os_alloc_zeroed(sizeof *v);
+    if (v == NULL)
+        return STATUS_NO_MEMORY;
+    os_rwlock_lock_exclusive(&pool->lock);
+    enum status status = find_and_hold(pool, name, v);
+    os_rwlock_unlock_exclusive(&pool->lock);
     if (status != STATUS_OK) {
         os_free(v);
-        change_open_count(d, -1);
         return status;
     }
-    *v = (struct lfsx_volume){.dataset = d, .file = &d->file};
+    status = settle_creation(v->dataset);
+    if (status != STATUS_OK) {
+        let_go(v);
+        return status;
+    }
     *volume = v;
     return STATUS_OK;
 }
 
 void lfsx_volume_close(struct lfsx_volume *v) {
-    change_open_count(v->dataset, -1);
-    os_free(v);
+    let_go(v);
+}
+
+static uint32_t count_snapshots(const struct dataset *d) {
+    uint32_t count = 0;
+    LIST_FOR_EACH(link, &d->snapshots)
+    count += !snapshot_of(link)->deleting;
+    return count;
 }
 
 static void fill_info(const struct dataset *d, struct lfsx_volume_info *info) {
     memset(info, 0, sizeof *info);
-    memcpy(info->name, d->name, sizeof info->name);
+    memcpy(info->name, d->name, sizeof d->name);
     memcpy(info->uuid, d->uuid, sizeof info->uuid);
     info->id = d->id;
     info->size = d->file.size;
-    info->used_bytes = d->data_blocks * LFSX_BLOCK_SIZE;
+    info->logical_bytes = d->data_blocks * LFSX_BLOCK_SIZE;
+    info->referenced_bytes = (d->data_blocks + d->tree.nodes) * LFSX_BLOCK_SIZE;
     info->created_ns = d->created_ns;
+    info->deleted_ns = d->deleted_ns;
+    info->keep_deleted_ns = d->keep_deleted_ns;
     info->open_count = d->open_count;
+    info->snapshot_count = count_snapshots(d);
+    info->is_protected = d->flags & DISK_DATASET_PROTECTED;
     info->read_only = pool_writable(d->pool) != STATUS_OK;
+    if (d->origin != NULL)
+        format_text(info->origin, sizeof info->origin, "%s@%s", d->origin->dataset->name,
+                    d->origin->name);
+}
+
+static void fill_snapshot_info(const struct snapshot *s, struct lfsx_volume_info *info) {
+    format_text(info->name, sizeof info->name, "%s@%s", s->dataset->name, s->name);
+    memcpy(info->uuid, s->uuid, sizeof info->uuid);
+    info->size = s->file.size;
+    info->logical_bytes = s->data_blocks * LFSX_BLOCK_SIZE;
+    info->referenced_bytes = (s->data_blocks + s->tree.nodes) * LFSX_BLOCK_SIZE;
+    info->created_ns = s->created_ns;
+    info->open_count = s->open_count;
+    info->read_only = true;
 }
 
 void lfsx_volume_info(struct lfsx_volume *v, struct lfsx_volume_info *info) {
     os_rwlock_lock_shared(&v->dataset->pool->lock);
     fill_info(v->dataset, info);
+    if (v->snapshot != NULL)
+        fill_snapshot_info(v->snapshot, info);
     os_rwlock_unlock_shared(&v->dataset->pool->lock);
 }
 
-/* The live volume with the lowest identifier that is at least `id`. */
-static bool next_info(struct lfsx_pool *pool, uint64_t id, struct lfsx_volume_info *info) {
+/* The volume with the lowest identifier that is at least `id`. */
+static bool next_info(struct lfsx_pool *pool, uint64_t id, uint8_t state,
+                      struct lfsx_volume_info *info) {
     struct dataset *next = NULL;
     os_rwlock_lock_shared(&pool->lock);
     LIST_FOR_EACH(link, &pool->datasets) {
         struct dataset *d = LIST_CONTAINER(link, struct dataset, link);
-        if (!d->deleting && d->id >= id && (next == NULL || d->id < next->id))
+        if (d->state == state && d->id >= id && (next == NULL || d->id < next->id))
             next = d;
     }
     if (next != NULL)
@@ -86,17 +139,29 @@ static bool next_info(struct lfsx_pool *pool, uint64_t id, struct lfsx_volume_in
     return next != NULL;
 }
 
-enum status lfsx_volume_list(struct lfsx_pool *pool,
-                             bool (*visit)(void *context, const struct lfsx_volume_info *info),
-                             void *context) {
+static enum status list(struct lfsx_pool *pool, uint8_t state,
+                        bool (*visit)(void *context, const struct lfsx_volume_info *info),
+                        void *context) {
     struct lfsx_volume_info *info = os_alloc(sizeof *info);
     if (info == NULL)
         return STATUS_NO_MEMORY;
-    for (uint64_t id = 0; next_info(pool, id, info); id = info->id + 1)
+    for (uint64_t id = 0; next_info(pool, id, state, info); id = info->id + 1)
         if (!visit(context, info))
             break;
     os_free(info);
     return STATUS_OK;
+}
+
+enum status lfsx_volume_list(struct lfsx_pool *pool,
+                             bool (*visit)(void *context, const struct lfsx_volume_info *info),
+                             void *context) {
+    return list(pool, DISK_DATASET_LIVE, visit, context);
+}
+
+enum status lfsx_deleted_list(struct lfsx_pool *pool,
+                              bool (*visit)(void *context, const struct lfsx_volume_info *info),
+                              void *context) {
+    return list(pool, DISK_DATASET_DELETED, visit, context);
 }
 
 enum status lfsx_volume_read(struct lfsx_volume *v, struct lfsx_buffer *buffer) {

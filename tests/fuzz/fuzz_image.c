@@ -181,7 +181,7 @@ static void change_pool(struct lfsx_pool *pool, struct random *random) {
             lfsx_volume_close(volume);
         }
         if (random_one_in(random, 12))
-            (void)lfsx_volume_delete(pool, name);
+            (void)lfsx_volume_delete(pool, name, 0);
         if (random_one_in(random, 12))
             (void)lfsx_volume_create(pool, random_one_in(random, 2) ? name : "delta", 1 << 20);
     }

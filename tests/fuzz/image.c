@@ -59,7 +59,7 @@ static void make_content(struct image *image, unsigned kind) {
         if (kind == 3) {
             REQUIRE(lfsx_pool_commit(pool) == STATUS_OK);
             disk->fail_write_after = 12; /* the record is durable as one that is being deleted */
-            (void)lfsx_volume_delete(pool, image_volumes[1]);
+            (void)lfsx_volume_delete(pool, image_volumes[1], 0);
             cut(disk, image);
         }
         (void)lfsx_pool_close(pool);

@@ -283,7 +283,8 @@ static void do_name(struct run *run) {
     if (model_present(&run->model, name) >= 0) {
         run->deleting[name] = true;
         uint32_t op = model_name_change(&run->model, run_now(run), name, -1);
-        finish_name(run, name, op, lfsx_volume_delete(run->pool, model_names[name]), "a deletion");
+        finish_name(run, name, op, lfsx_volume_delete(run->pool, model_names[name], 0),
+                    "a deletion");
     } else if (run->model.instance_count < MODEL_INSTANCES_MAX) {
         run->creating[name] = true;
         uint64_t size = draw_size(run);

@@ -64,13 +64,13 @@ static void volumes_come_and_go(void **state) {
     lfsx_volume_info(volume, &info);
     assert_string_equal(info.name, "new");
     assert_int_equal(info.size, MIB);
-    assert_int_equal(info.used_bytes, 0);
+    assert_int_equal(info.logical_bytes, 0);
     assert_int_equal(info.open_count, 2);
     lfsx_volume_close(again);
-    assert_int_equal(lfsx_volume_delete(pool, "new"), STATUS_BUSY);
+    assert_int_equal(lfsx_volume_delete(pool, "new", 0), STATUS_BUSY);
     lfsx_volume_close(volume);
-    assert_int_equal(lfsx_volume_delete(pool, "new"), STATUS_OK);
-    assert_int_equal(lfsx_volume_delete(pool, "new"), STATUS_NOT_FOUND);
+    assert_int_equal(lfsx_volume_delete(pool, "new", 0), STATUS_OK);
+    assert_int_equal(lfsx_volume_delete(pool, "new", 0), STATUS_NOT_FOUND);
     assert_int_equal(lfsx_volume_open(pool, "new", &volume), STATUS_NOT_FOUND);
     assert_int_equal(lfsx_volume_create(pool, "new", 2 * MIB), STATUS_OK);
     assert_int_equal(lfsx_volume_open(pool, "new", &volume), STATUS_OK);
@@ -151,15 +151,15 @@ static void space_is_counted(void **state) {
     assert_int_equal(pooltest_write(volume, 0, zeros, MIB, LFSX_FUA), STATUS_OK);
     lfsx_volume_info(volume, &info);
     lfsx_pool_info(pool, &after);
-    assert_int_equal(info.used_bytes, MIB);
+    assert_int_equal(info.logical_bytes, MIB);
     assert_true(after.checkpoint >= before.checkpoint);
     assert_in_range(after.used_bytes - before.used_bytes, MIB, MIB + 20 * LFSX_BLOCK_SIZE);
     assert_int_equal(lfsx_volume_zero(volume, 0, MIB, LFSX_NO_HOLE), STATUS_OK);
     lfsx_volume_info(volume, &info);
-    assert_int_equal(info.used_bytes, MIB);
+    assert_int_equal(info.logical_bytes, MIB);
     assert_int_equal(lfsx_volume_zero(volume, 100, MIB - 100, 0), STATUS_OK);
     lfsx_volume_info(volume, &info);
-    assert_int_equal(info.used_bytes, LFSX_BLOCK_SIZE);
+    assert_int_equal(info.logical_bytes, LFSX_BLOCK_SIZE);
     assert_content(volume, zeros, 0, MIB);
     free(zeros);
     lfsx_volume_close(volume);
@@ -215,7 +215,7 @@ static void read_only_never_writes(void **state) {
     assert_int_equal(lfsx_volume_create(pool, "new", MIB), STATUS_READ_ONLY);
     assert_int_equal(pooltest_read(volume, 0, &byte, 1), STATUS_OK);
     lfsx_volume_close(volume);
-    assert_int_equal(lfsx_volume_delete(pool, "alpha"), STATUS_READ_ONLY);
+    assert_int_equal(lfsx_volume_delete(pool, "alpha", 0), STATUS_READ_ONLY);
     assert_int_equal(lfsx_pool_commit(pool), STATUS_OK);
     struct lfsx_pool_info info;
     lfsx_pool_info(pool, &info);
@@ -309,7 +309,7 @@ static void many_volumes(void **state) {
         format_text(name, 4, "%03u", i);
         name[3] = '-';
         name[length] = '\0';
-        assert_int_equal(lfsx_volume_delete(pool, name), STATUS_OK);
+        assert_int_equal(lfsx_volume_delete(pool, name, 0), STATUS_OK);
     }
     reopen();
     lfsx_pool_info(pool, &info);

@@ -162,7 +162,7 @@ static void cuts_while_volumes_come_and_go(void **state) {
             if (disk->left_over != NULL)
                 break;
             expected = UNKNOWN;
-            assert_int_equal(lfsx_volume_delete(pool, "guest"), STATUS_OK);
+            assert_int_equal(lfsx_volume_delete(pool, "guest", 0), STATUS_OK);
             if (disk->left_over == NULL)
                 expected = GONE;
         }

@@ -91,7 +91,7 @@ static void no_memory_for_the_rest(void **state) {
             status = lfsx_volume_create(model.pool, "guest", VOLUME_SIZE);
             assert_true(status == STATUS_OK || status == STATUS_NO_MEMORY ||
                         status == STATUS_EXISTS);
-            status = lfsx_volume_delete(model.pool, "guest");
+            status = lfsx_volume_delete(model.pool, "guest", 0);
             assert_true(status == STATUS_OK || status == STATUS_NO_MEMORY ||
                         status == STATUS_NOT_FOUND);
             opened = status == STATUS_OK;

@@ -248,7 +248,7 @@ static void use_pool(struct model *model, bool read_only) {
         lfsx_volume_close(volume);
     }
     free(data);
-    (void)lfsx_volume_delete(pool, names[1]);
+    (void)lfsx_volume_delete(pool, names[1], 0);
     (void)lfsx_volume_create(pool, "another", VOLUME_SIZE);
     (void)lfsx_pool_close(pool);
 }
