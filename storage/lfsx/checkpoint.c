@@ -29,7 +29,7 @@
 
 struct checkpoint {
     uint64_t number;
-    struct label label; /* with the layout of this state of the pool */
+    struct label label;             /* with the layout of this state of the pool */
     struct checkpoint_rider *rider; /* NULL: none */
     struct superblock superblock;
     struct alloc_snapshot maps;
