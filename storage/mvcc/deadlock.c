@@ -21,8 +21,7 @@ struct search {
     struct mvcc_transaction *goal;    /* where the circle begins and ends */
     struct mvcc_transaction *current; /* whose obstacles are looked at */
     struct mvcc_transaction *tail;    /* the last one found */
-    bool found;                       /* `current` waits for the goal... */
-    bool queue;                       /* ... only because it comes later */
+    bool found;                       /* `current` waits for the goal */
 };
 
 static bool follow(struct mvcc_request *other, void *context) {
@@ -32,8 +31,8 @@ static bool follow(struct mvcc_request *other, void *context) {
     if (obstacle == MVCC_OBSTACLE_NONE)
         return true;
     if (owner == search->goal) {
+        ASSERT(obstacle == MVCC_OBSTACLE_HELD); /* it came last: nobody queues behind it */
         search->found = true;
-        search->queue = obstacle == MVCC_OBSTACLE_QUEUE;
         return false;
     }
     if (owner->waiting == NULL || owner->search == owner->mvcc->search)
@@ -65,8 +64,6 @@ static bool find_circle(struct search *search) {
 
 /* Who in the circle waits for the next one only because it comes later; NULL: nobody. */
 static struct mvcc_transaction *find_queued(const struct search *search) {
-    if (search->queue)
-        return search->current;
     for (struct mvcc_transaction *t = search->current; t != search->goal; t = t->search_from) {
         ASSERT(t != NULL); /* the way back ends at the goal */
         if (t->search_queue)

@@ -263,19 +263,19 @@ static void a_victim_is_done(void **state) {
     memstore_stop(&store);
 }
 
-/* One that was a victim starts over as the heavier of two equals, and then also outweighs one that
- * changed a record more. */
+/* One that was a victim starts over as heavy as if it had changed twice as much, and so on: in the
+ * end it outweighs one that changed many records. */
 static void who_started_over_is_spared(void **state) {
     (void)state;
-    for (unsigned more = 0; more < 2; more++) {
+    for (unsigned restarts = 1; restarts < 6; restarts++) {
         memstore_start(&store);
         struct worker older = {.transaction = begin_patient(MVCC_SERIALIZABLE), .number = 1};
         struct mvcc_transaction *younger = begin_patient(MVCC_SERIALIZABLE);
-        assert_int_equal(put(younger, 5, 1), STATUS_OK);
-        for (unsigned i = 0; i <= more; i++)
+        assert_int_equal(put(younger, 60, 1), STATUS_OK);
+        for (unsigned i = 0; i < restarts; i++)
             mvcc_restart(younger);
         assert_int_equal(put(younger, 1, 5), STATUS_OK);
-        for (unsigned i = 0; i <= more; i++)
+        for (unsigned i = 0; i < 1u << restarts; i++)
             assert_int_equal(put(older.transaction, 2 + i, 6), STATUS_OK);
         start(&older);
         await_waiting(&store, 1);
@@ -284,7 +284,7 @@ static void who_started_over_is_spared(void **state) {
         assert_int_equal(older.status, STATUS_DEADLOCK);
         assert_int_equal(mvcc_commit(younger, NULL), STATUS_OK);
         assert_true(committed(&store, 1) == 5 && committed(&store, 2) == 7);
-        assert_true(committed(&store, 5) == ABSENT);
+        assert_true(committed(&store, 60) == ABSENT);
         memstore_stop(&store);
     }
 }
@@ -380,6 +380,46 @@ static void modes_cover(void **state) {
     }
 }
 
+/* What is covered by a lock that one holds is not waited for, though somebody queues for it. */
+static void what_is_covered_does_not_queue(void **state) {
+    (void)state;
+    memstore_start(&store);
+    struct mvcc_key keys[] = {key_of(1), key_of(9), key_of(3)};
+    struct mvcc_transaction *one = begin(&store, MVCC_SERIALIZABLE);
+    struct worker writer = {.transaction = begin_patient(MVCC_READ_COMMITTED), .number = 1};
+    assert_int_equal(mvcc_lock(one, &keys[0], &keys[1], MVCC_LOCK_SHARED), STATUS_OK);
+    assert_int_equal(mvcc_lock(one, &keys[2], &keys[2], MVCC_LOCK_SHARED), STATUS_OK);
+    lock_count_is(1);
+    start(&writer);
+    await_waiting(&store, 1);
+    assert_int_equal(mvcc_lock(one, &keys[0], &keys[2], MVCC_LOCK_SHARED), STATUS_OK);
+    lock_count_is(2); /* one held, one waited for */
+    mvcc_abort(one);
+    os_thread_join(writer.thread);
+    assert_int_equal(writer.status, STATUS_OK);
+    memstore_stop(&store);
+}
+
+/* Intentions on neighbouring ranges stay two: somebody may want all of one and part of the other.
+ */
+static void intentions_do_not_merge(void **state) {
+    (void)state;
+    memstore_start(&store);
+    struct mvcc_key keys[] = {key_of(0), key_of(4), key_of(4), key_of(9), key_of(6)};
+    assert_true(mvcc_key_advance(&keys[2]));
+    struct mvcc_transaction *one = begin(&store, MVCC_READ_COMMITTED);
+    struct mvcc_transaction *other = begin(&store, MVCC_READ_COMMITTED);
+    for (unsigned i = 0; i < 4; i += 2)
+        assert_int_equal(mvcc_lock(one, &keys[i], &keys[i + 1], MVCC_LOCK_INTENTION_EXCLUSIVE),
+                         STATUS_OK);
+    lock_count_is(2);
+    assert_int_equal(mvcc_lock(other, &keys[0], &keys[4], MVCC_LOCK_SHARED), STATUS_TIMEOUT);
+    assert_int_equal(mvcc_lock(other, &keys[2], &keys[4], MVCC_LOCK_SHARED), STATUS_OK);
+    mvcc_abort(one);
+    mvcc_abort(other);
+    memstore_stop(&store);
+}
+
 /* Reading a range step by step ends with one lock, not with one for each record; but locks do not
  * grow over a range of which somebody else intends to lock parts. */
 static void locks_of_neighbours_merge(void **state) {
@@ -444,6 +484,8 @@ int main(void) {
         cmocka_unit_test(a_victim_starts_over),
         cmocka_unit_test(modes_exclude),
         cmocka_unit_test(modes_cover),
+        cmocka_unit_test(what_is_covered_does_not_queue),
+        cmocka_unit_test(intentions_do_not_merge),
         cmocka_unit_test(locks_of_neighbours_merge),
         cmocka_unit_test(nonsense_is_refused),
     };

@@ -258,15 +258,24 @@ static void values_are_cut_to_the_room(void **state) {
     memstore_stop(&store);
 }
 
-/* Locks of many ranges by many transactions against a plain table of who holds what. */
+/* Locks of many ranges by many transactions against a plain table of who holds what. Every second
+ * point is the next one possible after that before it, so that ranges adjoin and become one. */
 #define HOLDERS 6u
 #define POINTS 40u
+
+static struct mvcc_key point(uint64_t number) {
+    struct mvcc_key key = key_of(number / 2);
+    if (number % 2 == 1)
+        assert_true(mvcc_key_advance(&key));
+    return key;
+}
 
 static void locks_match_a_table(void **state) {
     (void)state;
     struct random random = random_start("ranges");
     struct mvcc_transaction *holders[HOLDERS];
     unsigned char table[HOLDERS][POINTS] = {{0}}; /* 0 nothing, 1 shared, 2 exclusive */
+    uint64_t ends[HOLDERS] = {0};                 /* where the newest range ended */
     start();
     for (unsigned i = 0; i < HOLDERS; i++)
         holders[i] = begin(&store, MVCC_READ_COMMITTED);
@@ -278,17 +287,21 @@ static void locks_match_a_table(void **state) {
             continue;
         }
         uint64_t first = random_below(&random, POINTS);
+        if (random_one_in(&random, 3) && ends[who] + 1 < POINTS)
+            first = ends[who] + 1;
         uint64_t last = first + random_below(&random, POINTS - first) / 4;
         unsigned char want = random_one_in(&random, 3) ? 2 : 1;
         bool free = true;
         for (unsigned other = 0; other < HOLDERS; other++)
             for (uint64_t at = first; at <= last; at++)
                 free &= other == who || want + table[other][at] < 3 || table[other][at] == 0;
-        struct mvcc_key from = key_of(first);
-        struct mvcc_key to = key_of(last);
+        struct mvcc_key from = point(first);
+        struct mvcc_key to = point(last);
         enum mvcc_lock_mode mode = want == 2 ? MVCC_LOCK_EXCLUSIVE : MVCC_LOCK_SHARED;
         assert_int_equal(mvcc_lock(holders[who], &from, &to, mode),
                          free ? STATUS_OK : STATUS_TIMEOUT);
+        if (free)
+            ends[who] = last;
         for (uint64_t at = first; free && at <= last; at++)
             table[who][at] = want > table[who][at] ? want : table[who][at];
     }
