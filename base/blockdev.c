@@ -33,7 +33,8 @@ static enum status validate(const struct blockdev *device, const struct block_re
         return STATUS_OK;
     if (request->offset % limits->block_size != 0 || request->length % limits->block_size != 0)
         return STATUS_UNALIGNED;
-    if (!math_range_inside(request->offset, request->length, device->size))
+    uint64_t size = __atomic_load_n(&device->size, __ATOMIC_RELAXED);
+    if (!math_range_inside(request->offset, request->length, size))
         return STATUS_OUT_OF_RANGE;
     if (request->length == 0)
         return STATUS_INVALID;
@@ -114,6 +115,12 @@ enum status blockdev_flush(struct blockdev *device) {
 
 enum status blockdev_discard(struct blockdev *device, uint64_t offset, uint64_t length) {
     return run_split(device, BLOCK_DISCARD, 0, offset, NULL, length);
+}
+
+void blockdev_measure(struct blockdev *device) {
+    uint64_t size = device->operations->measure == NULL ? 0 : device->operations->measure(device);
+    if (size > device->size)
+        __atomic_store_n(&device->size, size, __ATOMIC_RELAXED);
 }
 
 void blockdev_close(struct blockdev *device) {

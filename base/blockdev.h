@@ -67,9 +67,13 @@ struct blockdev_operations {
     void (*submit)(struct blockdev *device, struct block_request *request);
     /* Releases the device; no request is in flight. NULL if there is nothing to release. */
     void (*close)(struct blockdev *device);
+    /* The size in bytes that the device has now, as `size` below; 0 if it cannot be told. May
+     * sleep. NULL if a device of this kind keeps its size. */
+    uint64_t (*measure)(struct blockdev *device);
 };
 
-/* Embedded by the driver in its own structure. Constant after publication but for driver data. */
+/* Embedded by the driver in its own structure. Constant after publication but for driver data and
+ * the size, which may rise. */
 struct blockdev {
     const struct blockdev_operations *operations;
     char name[32];   /* "nvme0n1", or the path's last part on Linux */
@@ -95,6 +99,10 @@ enum status blockdev_write(struct blockdev *device, uint64_t offset, const void 
 enum status blockdev_flush(struct blockdev *device);
 /* UNSUPPORTED if the device has no discard. */
 enum status blockdev_discard(struct blockdev *device, uint64_t offset, uint64_t length);
+
+/* Brings `size` up to date if the device has become larger. What one thread at a time calls; others
+ * may use the device meanwhile. */
+void blockdev_measure(struct blockdev *device);
 
 /* Calls operations->close if there is one. */
 void blockdev_close(struct blockdev *device);

@@ -201,9 +201,22 @@ static void file_close(struct blockdev *device) {
     os_free(file);
 }
 
+static uint64_t file_measure(struct blockdev *device) {
+    struct file_blockdev *file = file_of(device);
+    struct stat info;
+    uint64_t size = 0;
+    if (file->is_disk)
+        return ioctl(file->fd, BLKGETSIZE64, &size) < 0
+                   ? 0
+                   : math_round_down(size, (uint64_t)device->limits.block_size);
+    return fstat(file->fd, &info) < 0 ? 0
+                                      : math_round_down((uint64_t)info.st_size, FILE_BLOCK_SIZE);
+}
+
 static const struct blockdev_operations file_operations = {
     .submit = file_submit,
     .close = file_close,
+    .measure = file_measure,
 };
 
 /* One line of a file below /sys/dev/block/MAJOR:MINOR/; false if it is not there. */

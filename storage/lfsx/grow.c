@@ -15,7 +15,6 @@
  *    names a block that a recovery would not know, and the old maps and tail stay whole as long as
  *    a superblock may need them.
  */
-#include "base/log.h"
 #include "storage/lfsx/pool.h"
 
 /* A device that gained too little to hold the maps and the tail of the larger pool leaves the pool
@@ -75,14 +74,12 @@ enum status lfsx_pool_grow(struct lfsx_pool *pool) {
     if (status != STATUS_OK)
         return status;
     os_mutex_lock(&pool->grow_lock);
+    blockdev_measure(pool->device);
     status = grow(pool);
     if (status == STATUS_OK)
         status = pool_checkpoint(pool);
-    if (status == STATUS_OK) {
+    if (status == STATUS_OK)
         (void)pool_reclaim(pool); /* so that the space can be used at once */
-        log_info("lfsx", "%s: the pool has grown to %llu MiB", pool->device->name,
-                 (unsigned long long)(pool->device->size >> 20));
-    }
     os_mutex_unlock(&pool->grow_lock);
     return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }

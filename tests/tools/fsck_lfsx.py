@@ -6,8 +6,10 @@ import hashlib
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
+import time
 
 TESTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 sys.path[:0] = [os.path.join(TESTS, "e2e"), os.path.join(TESTS, "decoder")]
@@ -98,3 +100,37 @@ with appliance.Daemon(pool) as daemon:
     check("in use" in run(FSCK, pool, expect=8), "it does not say that the pool is in use")
     daemon.power_off()
 run(FSCK, pool)
+
+# --grow: after the device became larger, not with -n, and not while there is damage.
+grown = path("grown.img")
+appliance.mkfs(grown, "16M", {"one": "64M"})
+before = digest(grown)
+run(FSCK, "-n", "--grow", grown, expect=16)
+check("no room" in run(FSCK, "--grow", grown), "it does not say that there is nothing to gain")
+os.truncate(grown, 300 << 20)
+check("from 16 MiB to 300 MiB" in run(FSCK, "--grow", grown), "it does not say how it grew")
+decoded = Pool(grown, verify_data=True)
+check(not decoded.problems and decoded.geometry["device_blocks"] == (300 << 20) // BLOCK,
+      f"the decoder reads {decoded.report()}")
+check("clean" in run(FSCK, grown), "it is not clean after it has grown")
+with open(grown, "r+b") as file:
+    file.seek(max(decoded.nodes) * BLOCK + 100)
+    file.write(b"?!?!?!")
+os.truncate(grown, 400 << 20)
+damaged = digest(grown)
+run(FSCK, "--grow", grown, expect=4)
+check(digest(grown) == damaged, "a damaged pool was made to grow")
+
+# The same while the pool is served: SIGHUP.
+appliance.mkfs(path("served.img"), "16M", {"one": "64M"})
+with appliance.Daemon(path("served.img"), "grower") as daemon:
+    os.truncate(path("served.img"), 200 << 20)
+    daemon.process.send_signal(signal.SIGHUP)
+    for _ in range(300):
+        if "the pool has" in daemon.output():
+            break
+        time.sleep(0.1)
+    daemon.power_off()
+check(Pool(path("served.img"), verify_data=True).geometry["device_blocks"] == (200 << 20) // BLOCK,
+      "SIGHUP did not let the pool grow")
+run(FSCK, path("served.img"))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fsck.lfsx: checks an LFSX pool and repairs it. Reads its arguments, runs lfsx_check(),
- * lfsx_repair() or lfsx_print(), reports. Without -p or -y it never writes to the device.
+ * fsck.lfsx: checks an LFSX pool, repairs it, lets it grow. Reads its arguments, runs lfsx_check(),
+ * lfsx_repair() or lfsx_print(), maybe lfsx_pool_grow(), reports. Without -p, -y or --grow it never
+ * writes to the device.
  */
 #include "host/host.h"
 #include "storage/lfsx/lfsx.h"
@@ -27,7 +28,7 @@ enum exit_status {
 
 struct arguments {
     const char *path;
-    bool repair, all;
+    bool repair, all, grow;
     uint64_t memory;
     bool json;
     bool metadata_only;
@@ -35,7 +36,7 @@ struct arguments {
 };
 
 static const char usage[] =
-    "Usage: fsck.lfsx [-n|-p|-y] [--metadata-only] [--memory MIB] [--json] DEVICE\n"
+    "Usage: fsck.lfsx [-n|-p|-y] [--grow] [--metadata-only] [--memory MIB] [--json] DEVICE\n"
     "       fsck.lfsx --dump WHAT DEVICE\n"
     "Checks the LFSX pool on DEVICE, a disk or an image file that nothing else uses: every\n"
     "superblock, node, tree and bitmap, and the checksum of every data block.\n"
@@ -45,6 +46,7 @@ static const char usage[] =
     "                       allocation maps from whole trees\n"
     "  -y                   repair all that can be repaired, give up what cannot be read, and say\n"
     "                       what is lost, by volume and bytes\n"
+    "      --grow           if the pool is clean, let it use all of a DEVICE that became larger\n"
     "      --memory MIB     use no more for what grows with the pool\n"
     "  -f                   accepted for fsck(8); the check is always a full one\n"
     "      --metadata-only  do not read data blocks\n"
@@ -70,10 +72,13 @@ static bool parse_memory(const char *text, uint64_t *bytes) {
 
 /* True if the arguments make sense; *done if the program has nothing else to do. */
 static bool parse(int argc, char **argv, struct arguments *arguments, bool *done) {
-    static const struct option options[] = {
-        {"dump", required_argument, NULL, 'D'},   {"json", no_argument, NULL, 'j'},
-        {"memory", required_argument, NULL, 'M'}, {"metadata-only", no_argument, NULL, 'm'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"dump", required_argument, NULL, 'D'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"grow", no_argument, NULL, 'G'},
+                                            {"memory", required_argument, NULL, 'M'},
+                                            {"metadata-only", no_argument, NULL, 'm'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     int modes[256] = {0};
     int letter;
     while ((letter = getopt_long(argc, argv, "napyfh", options, NULL)) != -1) {
@@ -92,6 +97,9 @@ static bool parse(int argc, char **argv, struct arguments *arguments, bool *done
         case 'D':
             arguments->dump = optarg;
             break;
+        case 'G':
+            arguments->grow = true;
+            break;
         case 'M':
             if (!parse_memory(optarg, &arguments->memory))
                 return false;
@@ -106,6 +114,10 @@ static bool parse(int argc, char **argv, struct arguments *arguments, bool *done
         default:
             return false;
         }
+    }
+    if (arguments->grow && (modes['n'] || arguments->dump != NULL)) {
+        fputs("fsck.lfsx: -n and --dump change nothing, --grow does\n", stderr);
+        return false;
     }
     if (modes['n'] + modes['p'] + modes['y'] > 1) {
         fputs("fsck.lfsx: only one of -n, -p and -y can be given\n", stderr);
@@ -189,6 +201,30 @@ static int dump(const struct arguments *arguments) {
     return status == STATUS_INVALID ? EXIT_USAGE : EXIT_OPERATIONAL;
 }
 
+/* Bytes of the device that its pool uses. */
+static uint64_t pool_size(struct blockdev *device) {
+    struct lfsx_label label;
+    return lfsx_probe(device, &label) == STATUS_OK ? label.size : 0;
+}
+
+static enum status grow(const struct arguments *arguments, struct report *report) {
+    struct blockdev *device = NULL;
+    struct lfsx_pool *pool = NULL;
+    enum status status = host_blockdev_open(arguments->path, 0, &device);
+    if (status != STATUS_OK)
+        return status;
+    report->size_before = pool_size(device);
+    status = lfsx_pool_open(device, NULL, &pool);
+    if (status == STATUS_OK) {
+        status = lfsx_pool_grow(pool);
+        enum status closed = lfsx_pool_close(pool);
+        status = status == STATUS_OK ? closed : status;
+    }
+    report->size_after = pool_size(device);
+    blockdev_close(device);
+    return status;
+}
+
 static int exit_status(const struct report *report, enum status status,
                        const struct lfsx_repair_summary *summary, bool repaired) {
     int result = status != STATUS_OK ? EXIT_OPERATIONAL : EXIT_CLEAN;
@@ -204,7 +240,7 @@ int main(int argc, char **argv) {
     struct arguments arguments = {0};
     bool done = false;
     if (!parse(argc, argv, &arguments, &done)) {
-        fputs("Usage: fsck.lfsx [-n|-p|-y] [--metadata-only] [--json] DEVICE\n"
+        fputs("Usage: fsck.lfsx [-n|-p|-y] [--grow] [--metadata-only] [--json] DEVICE\n"
               "Try: fsck.lfsx --help\n",
               stderr);
         return EXIT_USAGE;
@@ -228,6 +264,8 @@ int main(int argc, char **argv) {
         status = check(&arguments, &report, &summary.check);
         summary.remaining = summary.check.findings;
     }
+    if (arguments.grow && status == STATUS_OK && summary.remaining == 0)
+        status = grow(&arguments, &report);
     int result = exit_status(&report, status, &summary, arguments.repair);
     report_end(&report, status, &summary, arguments.repair, result);
     return result;

@@ -105,8 +105,9 @@ void report_progress(void *context, uint64_t done_blocks, uint64_t total_blocks)
     report->shown_permill = permill;
 }
 
-static void end_json(enum status status, const struct lfsx_repair_summary *repaired,
-                     bool repair_wanted, int exit_status) {
+static void end_json(const struct report *report, enum status status,
+                     const struct lfsx_repair_summary *repaired, bool repair_wanted,
+                     int exit_status) {
     const struct lfsx_check_summary *summary = &repaired->check;
     printf("],\n \"checked\": %s, \"status\": \"%s\", \"repaired\": ",
            status == STATUS_OK ? "true" : "false", status_name(status));
@@ -118,10 +119,23 @@ static void end_json(enum status status, const struct lfsx_repair_summary *repai
     printf(" \"summary\": {\"findings\": %" PRIu64 ", \"nodes\": %" PRIu64
            ", \"data_blocks\": %" PRIu64 ", \"dead_blocks\": %" PRIu64 ", \"datasets\": %" PRIu64
            ", \"snapshots\": %" PRIu64 ", \"used_blocks\": %" PRIu64 ", \"total_blocks\": %" PRIu64
-           "},\n \"exit_status\": %d}\n",
+           "},\n",
            summary->findings, summary->nodes, summary->data_blocks, summary->dead_blocks,
-           summary->datasets, summary->snapshots, summary->used_blocks, summary->total_blocks,
-           exit_status);
+           summary->datasets, summary->snapshots, summary->used_blocks, summary->total_blocks);
+    if (report->size_after > 0)
+        printf(" \"grown\": {\"before_bytes\": %" PRIu64 ", \"after_bytes\": %" PRIu64 "},\n",
+               report->size_before, report->size_after);
+    printf(" \"exit_status\": %d}\n", exit_status);
+}
+
+static void end_growth(const struct report *report) {
+    char before[FORMAT_BYTES_SIZE], after[FORMAT_BYTES_SIZE];
+    if (report->size_after > report->size_before)
+        printf("%s: grown from %s to %s\n", report->path, format_bytes(before, report->size_before),
+               format_bytes(after, report->size_after));
+    else if (report->size_after > 0)
+        printf("%s: has %s, and there is no room for it to grow\n", report->path,
+               format_bytes(after, report->size_after));
 }
 
 static void end_text(const struct report *report, const struct lfsx_repair_summary *repaired,
@@ -151,9 +165,11 @@ void report_end(struct report *report, enum status status,
     clear_bar(report);
     begin_losses(report);
     if (report->json)
-        end_json(status, summary, repair_wanted, exit_status);
+        end_json(report, status, summary, repair_wanted, exit_status);
     else if (status == STATUS_OK)
         end_text(report, summary, repair_wanted);
+    if (!report->json)
+        end_growth(report);
     fflush(stdout);
     if (status != STATUS_OK)
         fprintf(stderr, "fsck.lfsx: %s could not be checked: %s\n", report->path,

@@ -21,7 +21,8 @@ static const char usage[] =
     "SIZE is a number of bytes with an optional K, M, G, T, P or E (powers of 1024).\n"
     "Once it serves it prints each volume, each address and then \"ready\". SIGTERM or SIGINT "
     "makes\n"
-    "everything durable and ends it; a second one ends it at once.\n"
+    "everything durable and ends it; a second one ends it at once. SIGHUP lets the pool grow on a\n"
+    "DEVICE that has become larger.\n"
     "Exit status: 0 ended cleanly, 1 could not serve or not make everything durable, 2 usage.\n"
     "\n"
     "Example: holdfastd --nbd 127.0.0.1:10809 pool.img\n";

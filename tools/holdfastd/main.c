@@ -3,8 +3,9 @@
  * holdfastd: the appliance as a Linux process. Opens a pool, serves its volumes, and at the end
  * makes everything durable.
  *
- * Invariant: SIGTERM and SIGINT are blocked in every thread from before the first is started; only
- * main takes them, with sigwait() while it serves, and by dying of them while it stops.
+ * Invariant: SIGTERM, SIGINT and SIGHUP are blocked in every thread from before the first is
+ * started; only main takes them, with sigwait() while it serves, and by dying of them while it
+ * stops.
  */
 #include "base/format.h"
 #include "host/host.h"
@@ -31,6 +32,7 @@ static void signal_set(sigset_t *set) {
     sigemptyset(set);
     sigaddset(set, SIGTERM);
     sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
 }
 
 static void block_signals(void) {
@@ -40,12 +42,13 @@ static void block_signals(void) {
     signal(SIGPIPE, SIG_IGN); /* standard output may be a pipe that its reader left */
 }
 
-static void wait_for_signal(void) {
+static int wait_for_signal(void) {
     sigset_t set;
     int number;
     signal_set(&set);
     while (sigwait(&set, &number) != 0)
         continue;
+    return number;
 }
 
 static void die_at_once(int number) {
@@ -63,6 +66,7 @@ static void let_signals_kill(void) {
     signal_set(&set);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
+    signal(SIGHUP, SIG_IGN);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
@@ -198,12 +202,27 @@ static bool close_pool(struct daemon *daemon) {
     return status == STATUS_OK;
 }
 
+/* The device may have become larger. */
+static void grow_pool(struct daemon *daemon) {
+    enum status status = lfsx_pool_grow(daemon->pool);
+    struct lfsx_pool_info info;
+    lfsx_pool_info(daemon->pool, &info);
+    char size[FORMAT_BYTES_SIZE];
+    if (status == STATUS_OK)
+        printf("holdfastd: the pool has %s\n", format_bytes(size, info.size_bytes));
+    else
+        COMPLAIN("the pool on %s could not grow: %s", daemon->arguments.device,
+                 status_text(status));
+    fflush(stdout);
+}
+
 static bool serve(struct daemon *daemon) {
     bool good = print_volumes(daemon) && start_servers(daemon);
     if (good) {
         puts("holdfastd: ready");
         fflush(stdout);
-        wait_for_signal();
+        while (wait_for_signal() == SIGHUP)
+            grow_pool(daemon);
     }
     let_signals_kill();
     stop_servers(daemon);
