@@ -186,7 +186,8 @@ static enum status store_apply(void *context, const struct mvcc_change *changes,
     if (commit.record == NULL)
         return STATUS_NO_MEMORY;
     (void)write_record(changes, count, commit.record);
-    enum status status = pool_change(commit.pool, commit_step, &commit);
+    /* Not pool_change(): record locks are held, so it must not wait for the reaper. */
+    enum status status = pool_change_background(commit.pool, commit_step, &commit);
     os_free(commit.record);
     return status;
 }
