@@ -38,6 +38,8 @@ struct dataset {
     struct list_node snapshots; /* struct snapshot.link, by rising epoch */
     struct file file;           /* the volume's */
     uint32_t open_count;
+    bool is_resizing;    /* somebody does, and holds it open */
+    bool is_shrinking;   /* ... so that nobody else may open it */
     uint32_t pin_count;  /* it is looked at, and must stay in memory */
     uint64_t created_in; /* generation; 0: it was there when the pool was opened */
 };

@@ -26,7 +26,8 @@ static struct lfsx_pool *pool_of(const struct file *file) {
 }
 
 void file_init(struct file *file, struct dataset *dataset, struct btree *tree, uint64_t inode) {
-    *file = (struct file){.dataset = dataset, .tree = tree, .inode = inode};
+    *file =
+        (struct file){.dataset = dataset, .tree = tree, .inode = inode, .closed_from = UINT64_MAX};
     rangelock_init(&file->ranges);
 }
 
@@ -125,7 +126,7 @@ static enum status read_blocks(struct file *f, uint64_t first, uint64_t count, v
 }
 
 enum status file_read(struct file *f, struct lfsx_buffer *buffer) {
-    if (!math_range_inside(buffer->offset, buffer->length, f->size))
+    if (!math_range_inside(buffer->offset, buffer->length, file_end(f)))
         return STATUS_OUT_OF_RANGE;
     POOL_COUNT(pool_of(f), reads, 1);
     POOL_COUNT(pool_of(f), read_bytes, buffer->length);
@@ -259,7 +260,7 @@ static enum status finish_write(struct file *f, enum status status, uint32_t fla
 }
 
 enum status file_write(struct file *f, struct lfsx_buffer *buffer, uint32_t flags) {
-    if (!math_range_inside(buffer->offset, buffer->length, f->size))
+    if (!math_range_inside(buffer->offset, buffer->length, file_end(f)))
         return STATUS_OUT_OF_RANGE;
     enum status status = file_writable(f);
     if (status != STATUS_OK)
@@ -349,12 +350,13 @@ static void whole_blocks(const struct file *f, uint64_t offset, uint64_t length,
                          uint64_t *count) {
     uint64_t end = offset + length;
     *first = math_divide_up(offset, LFSX_BLOCK_SIZE);
-    uint64_t last = end == f->size ? math_divide_up(end, LFSX_BLOCK_SIZE) : end / LFSX_BLOCK_SIZE;
+    uint64_t last =
+        end == file_end(f) ? math_divide_up(end, LFSX_BLOCK_SIZE) : end / LFSX_BLOCK_SIZE;
     *count = last > *first ? last - *first : 0;
 }
 
 enum status file_trim(struct file *f, uint64_t offset, uint64_t length, uint32_t flags) {
-    if (!math_range_inside(offset, length, f->size))
+    if (!math_range_inside(offset, length, file_end(f)))
         return STATUS_OUT_OF_RANGE;
     enum status status = file_writable(f);
     if (status != STATUS_OK)
@@ -402,7 +404,7 @@ static enum status zero_with_hole(struct file *f, uint64_t offset, uint64_t leng
 }
 
 enum status file_zero(struct file *f, uint64_t offset, uint64_t length, uint32_t flags) {
-    if (!math_range_inside(offset, length, f->size))
+    if (!math_range_inside(offset, length, file_end(f)))
         return STATUS_OUT_OF_RANGE;
     enum status status = file_writable(f);
     if (status != STATUS_OK)

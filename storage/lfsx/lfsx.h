@@ -152,6 +152,20 @@ enum status lfsx_volume_create(struct lfsx_pool *pool, const char *name, uint64_
  * NO_SPACE, READ_ONLY. */
 enum status lfsx_volume_rename(struct lfsx_pool *pool, const char *from, const char *to);
 
+#define LFSX_RESIZE_SHRINK 1u /* a smaller size is meant, and what lies behind it is given up */
+
+/*
+ * Gives a volume another size in bytes, durable on return. Larger: at any time; the new end reads
+ * as zeros, and who learns the size from now on (a new NBD connection) can use it. Smaller: only
+ * with LFSX_RESIZE_SHRINK and while nobody has the volume open. What lies behind the new end is
+ * freed first, so that after a crash a part of it may be gone although the volume has its old size.
+ * Its snapshots keep theirs. INVALID (not a positive multiple of 512 up to LFSX_VOLUME_SIZE_MAX, or
+ * smaller without the flag), NOT_FOUND, BUSY (open, and it would shrink; or being resized),
+ * NO_SPACE, READ_ONLY.
+ */
+enum status lfsx_volume_resize(struct lfsx_pool *pool, const char *name, uint64_t size,
+                               uint32_t flags);
+
 #define LFSX_DELETE_SNAPSHOTS 1u /* with all its snapshots */
 #define LFSX_DELETE_NOW 2u /* it cannot be brought back, whatever lfsx_volume_protect() said */
 
@@ -183,7 +197,7 @@ enum status lfsx_deleted_list(struct lfsx_pool *pool,
                               void *context);
 
 /* A handle; each open is paired with one close. "VOLUME@SNAPSHOT" opens a snapshot, to be read.
- * NOT_FOUND, NO_MEMORY. */
+ * NOT_FOUND, BUSY (it is being made smaller), NO_MEMORY. */
 enum status lfsx_volume_open(struct lfsx_pool *pool, const char *name, struct lfsx_volume **volume);
 void lfsx_volume_close(struct lfsx_volume *volume);
 /* Of a snapshot, its own size and space, and the volume's other facts. */

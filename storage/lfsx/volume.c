@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "storage/lfsx/pool.h"
 
-/* "VOLUME@SNAPSHOT" or "VOLUME", looked up and held. NOT_FOUND. Lock exclusive. */
+/* "VOLUME@SNAPSHOT" or "VOLUME", looked up and held. NOT_FOUND, BUSY. Lock exclusive. */
 static enum status find_and_hold(struct lfsx_pool *pool, const char *name, struct lfsx_volume *v) {
     const char *at = strchr(name, '@');
     size_t length = at == NULL ? strlen(name) : (size_t)(at - name);
@@ -16,6 +16,8 @@ static enum status find_and_hold(struct lfsx_pool *pool, const char *name, struc
     v->dataset = dataset_find(pool, volume);
     if (v->dataset == NULL)
         return STATUS_NOT_FOUND;
+    if (v->dataset->is_shrinking)
+        return STATUS_BUSY;
     v->file = &v->dataset->file;
     if (at != NULL) {
         v->snapshot = snapshot_find(v->dataset, at + 1);
@@ -89,7 +91,7 @@ static void fill_info(const struct dataset *d, struct lfsx_volume_info *info) {
     memcpy(info->name, d->name, sizeof d->name);
     memcpy(info->uuid, d->uuid, sizeof info->uuid);
     info->id = d->id;
-    info->size = d->file.size;
+    info->size = file_end(&d->file);
     info->logical_bytes = d->data_blocks * LFSX_BLOCK_SIZE;
     info->referenced_bytes = (d->data_blocks + d->tree.nodes) * LFSX_BLOCK_SIZE;
     info->created_ns = d->created_ns;
