@@ -8,17 +8,13 @@
  * them, and locks. None of it is on disk: after a crash the store alone says what was committed,
  * and after mvcc_commit() it is the store who can say when that is durable.
  *
- *     struct mvcc_transaction *t;
- *     status = mvcc_begin(mvcc, &(struct mvcc_options){MVCC_SERIALIZABLE, OS_FOREVER}, &t);
- *     if (status == STATUS_OK)
- *         status = mvcc_insert(t, &key, value, length);
+ *     static enum status add(struct mvcc_transaction *t, void *context) {
+ *         struct thing *thing = context;
+ *         return mvcc_insert(t, &thing->key, thing->value, thing->length);
+ *     }
  *     ...
- *     if (status == STATUS_OK)
- *         status = mvcc_commit(t, NULL);
- *     if (status == STATUS_DEADLOCK || status == STATUS_CONFLICT)
- *         mvcc_restart(t) and do it again
- *     else if (status != STATUS_OK)
- *         mvcc_abort(t);
+ *     static const struct mvcc_options options = {MVCC_SERIALIZABLE, OS_FOREVER};
+ *     status = mvcc_run(mvcc, &options, add, &thing, NULL);
  *
  * A transaction is used by one thread at a time; different ones by any threads at once. Calls may
  * sleep. A call that fails has changed no record; the transaction goes on, and may commit what it
@@ -179,6 +175,16 @@ void mvcc_abort(struct mvcc_transaction *transaction);
  * with each restart the transaction is less likely to be the next victim (docs/DESIGN.md), so in
  * the end it gets through. */
 void mvcc_restart(struct mvcc_transaction *transaction);
+
+/*
+ * Runs the body in a transaction of its own and commits that: what most callers want. After
+ * DEADLOCK and CONFLICT, and if the body gives AGAIN, everything is undone and the body runs anew,
+ * as often as it takes; after any other error it is aborted. What the body gives, and what
+ * mvcc_begin() and mvcc_commit() give.
+ */
+typedef enum status mvcc_body(struct mvcc_transaction *transaction, void *context);
+enum status mvcc_run(struct mvcc *mvcc, const struct mvcc_options *options, mvcc_body *body,
+                     void *context, void *attachment);
 
 /*
  * All calls below may also give

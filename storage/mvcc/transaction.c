@@ -210,3 +210,27 @@ enum status mvcc_commit(struct mvcc_transaction *transaction, void *attachment) 
     finish(transaction);
     return STATUS_OK;
 }
+
+static bool is_worth_another_try(enum status status) {
+    return status == STATUS_DEADLOCK || status == STATUS_CONFLICT || status == STATUS_AGAIN;
+}
+
+enum status mvcc_run(struct mvcc *mvcc, const struct mvcc_options *options, mvcc_body *body,
+                     void *context, void *attachment) {
+    struct mvcc_transaction *transaction;
+    enum status status = mvcc_begin(mvcc, options, &transaction);
+    if (status != STATUS_OK)
+        return status;
+    for (;;) {
+        status = body(transaction, context);
+        if (status == STATUS_OK)
+            status = mvcc_commit(transaction, attachment);
+        if (status == STATUS_OK)
+            return STATUS_OK;
+        if (!is_worth_another_try(status))
+            break;
+        mvcc_restart(transaction);
+    }
+    mvcc_abort(transaction);
+    return status;
+}
