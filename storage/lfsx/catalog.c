@@ -28,6 +28,10 @@ struct key catalog_snapshot_key(uint64_t dataset, uint64_t epoch) {
     return (struct key){.inode = dataset, .type = DISK_TYPE_SNAPSHOT, .offset = epoch};
 }
 
+struct key catalog_schedule_key(uint64_t dataset) {
+    return (struct key){.inode = dataset, .type = DISK_TYPE_SCHEDULE};
+}
+
 static struct key name_key(uint64_t hash) {
     return (struct key){.inode = DISK_CATALOG_NAMES, .type = DISK_TYPE_ENTRY, .offset = hash};
 }
@@ -101,6 +105,12 @@ enum status catalog_prefetch_dataset(struct lfsx_pool *pool, uint64_t id,
 enum status catalog_prefetch_snapshot(struct lfsx_pool *pool, uint64_t dataset, uint64_t epoch,
                                       struct btree_cursor *cursor, struct update_need *need) {
     struct key key = catalog_snapshot_key(dataset, epoch);
+    return prefetch(pool, &key, &key, cursor, need);
+}
+
+enum status catalog_prefetch_schedule(struct lfsx_pool *pool, uint64_t dataset,
+                                      struct btree_cursor *cursor, struct update_need *need) {
+    struct key key = catalog_schedule_key(dataset);
     return prefetch(pool, &key, &key, cursor, need);
 }
 
@@ -201,6 +211,21 @@ void catalog_store_snapshot(struct snapshot *s) {
     uint16_t length = snapshot_record(s, &record);
     struct key key = catalog_snapshot_key(s->dataset->id, s->epoch);
     store(s->dataset->pool, &key, &record, length);
+}
+
+void catalog_set_schedule(struct dataset *d) {
+    struct btree *catalog = &d->pool->catalog;
+    struct btree_cursor cursor;
+    struct key key = catalog_schedule_key(d->id);
+    if (btree_find(catalog, &key, &cursor) == STATUS_OK)
+        btree_remove(catalog, &key);
+    if (d->schedule.count == 0)
+        return;
+    struct disk_schedule_rule rules[DISK_SCHEDULE_RULES_MAX];
+    for (uint32_t i = 0; i < d->schedule.count; i++)
+        rules[i] = (struct disk_schedule_rule){le64_make(d->schedule.rules[i].interval_ns),
+                                               le64_make(d->schedule.rules[i].keep)};
+    btree_insert(catalog, &key, rules, (uint16_t)(d->schedule.count * sizeof *rules));
 }
 
 void catalog_insert_name(const struct dataset *d, const struct key *slot) {

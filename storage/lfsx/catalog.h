@@ -13,6 +13,7 @@ struct update_need;
 
 struct key catalog_dataset_key(uint64_t id);
 struct key catalog_snapshot_key(uint64_t dataset, uint64_t epoch);
+struct key catalog_schedule_key(uint64_t dataset);
 
 /* Reads every record into pool->datasets. No lock held. CORRUPT (logged) and as pool_load(). */
 enum status catalog_load(struct lfsx_pool *pool);
@@ -23,6 +24,8 @@ enum status catalog_load(struct lfsx_pool *pool);
 enum status catalog_prefetch_dataset(struct lfsx_pool *pool, uint64_t id,
                                      struct btree_cursor *cursor, struct update_need *need);
 enum status catalog_prefetch_snapshot(struct lfsx_pool *pool, uint64_t dataset, uint64_t epoch,
+                                      struct btree_cursor *cursor, struct update_need *need);
+enum status catalog_prefetch_schedule(struct lfsx_pool *pool, uint64_t dataset,
                                       struct btree_cursor *cursor, struct update_need *need);
 /* Adds what a change of the name needs, and finds its slot. OK: it is taken; NOT_FOUND: it is
  * free; NO_SPACE: it is free, and has no slot; AGAIN. */
@@ -46,6 +49,9 @@ void catalog_insert_snapshot(struct snapshot *snapshot);
 void catalog_replace_snapshot(struct snapshot *snapshot);
 void catalog_remove_snapshot(struct snapshot *snapshot);
 void catalog_store_snapshot(struct snapshot *snapshot);
+
+/* Brings the dataset's schedule up to date: a record, or none if it has no rules. */
+void catalog_set_schedule(struct dataset *dataset);
 
 /* The dataset's name gets the slot that catalog_prefetch_name() found. */
 void catalog_insert_name(const struct dataset *dataset, const struct key *slot);

@@ -85,6 +85,21 @@ static enum status look_size(void *context, struct btree_cursor *cursor) {
     return STATUS_OK;
 }
 
+static enum status look_schedule(void *context, struct btree_cursor *cursor) {
+    struct dataset *d = context;
+    struct key key = catalog_schedule_key(d->id);
+    enum status status = btree_find(&d->pool->catalog, &key, cursor);
+    if (status != STATUS_OK)
+        return status == STATUS_NOT_FOUND ? STATUS_OK : status;
+    struct item item = btree_item(cursor);
+    const struct disk_schedule_rule *rules = item.value;
+    d->schedule.count = (uint32_t)(item.length / sizeof *rules);
+    for (uint32_t i = 0; i < d->schedule.count; i++)
+        d->schedule.rules[i] =
+            (struct lfsx_schedule_rule){le64_get(rules[i].interval_ns), le64_get(rules[i].keep)};
+    return STATUS_OK;
+}
+
 /* Datasets are loaded by rising identifier, so the origin is there. */
 static enum status find_origin(struct dataset *d) {
     if (d->origin_id == 0 || d->state == DISK_DATASET_DELETING)
@@ -134,6 +149,8 @@ static enum status load_dataset(struct lfsx_pool *pool, uint64_t id, struct data
         status = pool_look(pool, look_size, d);
     if (status == STATUS_OK)
         status = load_snapshots(d);
+    if (status == STATUS_OK)
+        status = pool_look(pool, look_schedule, d);
     if (status != STATUS_OK) {
         dataset_free(d);
         return status;

@@ -22,6 +22,7 @@
 #include "base/mem.h"
 #include "storage/lfsx/catalog.h"
 #include "storage/lfsx/pool.h"
+#include "storage/lfsx/schedule.h"
 
 #define KEEPER_INTERVAL_NS 5000000000ull
 #define DISCARD_MIN_BLOCKS 64u /* smaller runs are not worth a command */
@@ -361,25 +362,32 @@ static bool journal_fills(struct lfsx_pool *pool) {
            journal_used_blocks(pool->journal) > journal_total_blocks(pool->journal) / 2;
 }
 
+void pool_keeper_wake(struct lfsx_pool *pool) {
+    os_mutex_lock(&pool->commit_lock);
+    os_condition_signal(&pool->keeper_wake);
+    os_mutex_unlock(&pool->commit_lock);
+}
+
 void pool_throttle(struct lfsx_pool *pool) {
     (void)dead_drain(pool); /* if it cannot be done now, the checkpoint tries again */
     if (pool->recovering || (!too_dirty(pool, 4) && !journal_fills(pool)))
         return;
-    os_mutex_lock(&pool->commit_lock);
-    os_condition_signal(&pool->keeper_wake);
-    os_mutex_unlock(&pool->commit_lock);
+    pool_keeper_wake(pool);
     if (too_dirty(pool, 2))
         (void)pool_checkpoint(pool); /* a failure is latched, and answers the next write */
 }
 
 static void keep(void *argument) {
     struct lfsx_pool *pool = argument;
+    uint64_t rest = KEEPER_INTERVAL_NS;
     os_mutex_lock(&pool->commit_lock);
     while (!pool->closing) {
-        os_condition_wait(&pool->keeper_wake, &pool->commit_lock, KEEPER_INTERVAL_NS);
+        os_condition_wait(&pool->keeper_wake, &pool->commit_lock,
+                          MATH_MIN(rest, KEEPER_INTERVAL_NS));
         os_mutex_unlock(&pool->commit_lock);
         if (pool_writable(pool) == STATUS_OK) {
             deletion_expire(pool);
+            rest = schedule_run(pool, os_wall_clock_ns());
             (void)commit_until(pool, wanted_generation(pool), false);
         }
         os_mutex_lock(&pool->commit_lock);

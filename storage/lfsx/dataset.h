@@ -10,12 +10,18 @@
 #include "storage/lfsx/btree.h"
 #include "storage/lfsx/dead.h"
 #include "storage/lfsx/file.h"
-#include "storage/lfsx/lfsx.h"
+#include "storage/lfsx/lfsx_snapshot.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct lfsx_pool;
+
+/* When snapshots are taken by themselves; by rising interval. */
+struct schedule {
+    uint32_t count;
+    struct lfsx_schedule_rule rules[LFSX_SCHEDULE_RULES_MAX];
+};
 
 struct dataset {
     struct lfsx_pool *pool;
@@ -37,6 +43,7 @@ struct dataset {
     struct snapshot *origin;    /* NULL: no clone, or one that is being freed */
     struct list_node snapshots; /* struct snapshot.link, by rising epoch */
     struct file file;           /* the volume's */
+    struct schedule schedule;
     uint32_t open_count;
     bool is_resizing;    /* somebody does, and holds it open */
     bool is_shrinking;   /* ... so that nobody else may open it */

@@ -73,4 +73,25 @@ enum status lfsx_volume_rollback(struct lfsx_pool *pool, const char *volume, con
 enum status lfsx_snapshot_at(struct lfsx_pool *pool, const char *volume, uint64_t time_ns,
                              struct lfsx_snapshot_info *info);
 
+/* ---- snapshots that are taken and deleted by themselves ---- */
+
+/* Time is cut into intervals, counted from 1970 on. Of each of the newest `keep` intervals, the
+ * present one included, the first snapshot is kept, if the volume changed in it. */
+struct lfsx_schedule_rule {
+    uint64_t interval_ns; /* a second or more */
+    uint64_t keep;        /* 1 or more */
+};
+#define LFSX_SCHEDULE_RULES_MAX 32u
+
+/* Sets when snapshots of a volume are taken and which are kept, durably on return; count 0: none
+ * are taken any more, and those that were taken go. Snapshots that somebody took by name, has open
+ * or made a clone of are never touched. INVALID (rules), NOT_FOUND, NO_SPACE, READ_ONLY. */
+enum status lfsx_schedule_set(struct lfsx_pool *pool, const char *volume,
+                              const struct lfsx_schedule_rule *rules, uint32_t count);
+
+/* Copies the rules, sorted by interval. NOT_FOUND. */
+enum status lfsx_schedule_get(struct lfsx_pool *pool, const char *volume,
+                              struct lfsx_schedule_rule rules[LFSX_SCHEDULE_RULES_MAX],
+                              uint32_t *count);
+
 #endif

@@ -144,6 +144,8 @@ enum status pool_checkpoint(struct lfsx_pool *pool);
 /* After a change: sees to it that dirty nodes do not outgrow the cache; may wait. No lock held. */
 void pool_throttle(struct lfsx_pool *pool);
 enum status pool_keeper_start(struct lfsx_pool *pool);
+/* There may be something to do before its rest is over. No lock held. */
+void pool_keeper_wake(struct lfsx_pool *pool);
 void pool_keeper_stop(struct lfsx_pool *pool);
 /* Writes a checkpoint even if nothing changed. No lock held. */
 enum status pool_checkpoint_force(struct lfsx_pool *pool);

@@ -90,9 +90,13 @@ static enum status forget(struct job *job, struct btree_cursor *cursor) {
     struct update_need need = {.releases = 2, .frees = true, .background = true};
     enum status status = catalog_prefetch_dataset(d->pool, d->id, cursor, &need);
     if (status == STATUS_OK)
+        status = catalog_prefetch_schedule(d->pool, d->id, cursor, &need);
+    if (status == STATUS_OK)
         status = pool_update_begin(d->pool, &need);
     if (status != STATUS_OK)
         return status;
+    d->schedule.count = 0;
+    catalog_set_schedule(d);
     destroy_tree(&d->tree);
     destroy_tree(&d->dead);
     catalog_remove_dataset(d);

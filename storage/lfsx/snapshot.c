@@ -6,6 +6,7 @@
  * their roots are what a snapshot needs, and the epoch rises before anything else can change. That
  * makes it durable with the checkpoint, of several datasets as of one.
  */
+#include "storage/lfsx/snapshot.h"
 #include "base/assert.h"
 #include "base/mem.h"
 #include "storage/lfsx/catalog.h"
@@ -85,8 +86,7 @@ static void seal(struct checkpoint_rider *rider) {
     taking->taken = true;
 }
 
-static enum status alloc_snapshots(struct taking *taking, uint32_t flags) {
-    uint64_t now = os_wall_clock_ns();
+static enum status alloc_snapshots(struct taking *taking, uint32_t flags, uint64_t now_ns) {
     taking->snapshots = os_alloc_zeroed(taking->count * sizeof(struct snapshot *));
     if (taking->snapshots == NULL)
         return STATUS_NO_MEMORY;
@@ -94,7 +94,7 @@ static enum status alloc_snapshots(struct taking *taking, uint32_t flags) {
         struct snapshot *s = snapshot_new(NULL);
         if (s == NULL)
             return STATUS_NO_MEMORY;
-        s->created_ns = now;
+        s->created_ns = now_ns;
         s->automatic = flags & LFSX_SNAPSHOT_AUTOMATIC;
         os_random(s->uuid, sizeof s->uuid);
         memcpy(s->name, taking->name, strlen(taking->name) + 1);
@@ -110,41 +110,39 @@ static void release(struct taking *taking) {
     os_free(taking->snapshots);
 }
 
-enum status lfsx_snapshot_create(struct lfsx_pool *pool, const char *const *volumes,
-                                 uint32_t volume_count, const char *name, uint32_t flags) {
-    if (volume_count == 0 || !lfsx_name_is_valid(name, strlen(name)))
-        return STATUS_INVALID;
+enum status snapshot_take(struct lfsx_pool *pool, const char *const *volumes, uint32_t count,
+                          const char *name, uint32_t flags, uint64_t now_ns) {
     struct taking taking = {.rider = {.prepare = prepare, .change = change, .seal = seal},
                             .pool = pool,
                             .volumes = volumes,
-                            .count = volume_count,
+                            .count = count,
                             .name = name};
     enum status status = pool_writable(pool);
     if (status == STATUS_OK)
-        status = alloc_snapshots(&taking, flags);
+        status = alloc_snapshots(&taking, flags, now_ns);
     if (status == STATUS_OK)
-        status = pool_checkpoint_with(pool, &taking.rider);
-    if (status == STATUS_NO_SPACE && pool_reclaim(pool))
         status = pool_checkpoint_with(pool, &taking.rider);
     release(&taking);
     return status;
 }
 
-struct deletion {
-    struct lfsx_pool *pool;
-    const char *volume, *name;
-};
+enum status lfsx_snapshot_create(struct lfsx_pool *pool, const char *const *volumes,
+                                 uint32_t volume_count, const char *name, uint32_t flags) {
+    if (volume_count == 0 || !lfsx_name_is_valid(name, strlen(name)))
+        return STATUS_INVALID;
+    uint64_t now_ns = os_wall_clock_ns();
+    enum status status = snapshot_take(pool, volumes, volume_count, name, flags, now_ns);
+    if (status == STATUS_NO_SPACE && pool_reclaim(pool))
+        status = snapshot_take(pool, volumes, volume_count, name, flags, now_ns);
+    return status;
+}
 
 /* Takes the name away and marks the record: the reaper frees what nobody else has. */
-static enum status mark_step(void *context, struct btree_cursor *cursor) {
-    const struct deletion *deletion = context;
-    struct dataset *d = dataset_find(deletion->pool, deletion->volume);
-    struct snapshot *s = d == NULL ? NULL : snapshot_find(d, deletion->name);
-    if (s == NULL)
-        return STATUS_NOT_FOUND;
+static enum status mark(struct snapshot *s, bool background, struct btree_cursor *cursor) {
+    struct dataset *d = s->dataset;
     if (s->open_count > 0 || s->clone_count > 0)
         return STATUS_BUSY;
-    struct update_need need = {.frees = true};
+    struct update_need need = {.frees = true, .background = background};
     enum status status = catalog_prefetch_snapshot(d->pool, d->id, s->epoch, cursor, &need);
     if (status == STATUS_OK)
         status = pool_update_begin(d->pool, &need);
@@ -157,13 +155,44 @@ static enum status mark_step(void *context, struct btree_cursor *cursor) {
     return STATUS_OK;
 }
 
+struct deletion {
+    struct lfsx_pool *pool;
+    const char *volume, *name;
+};
+
+static enum status delete_step(void *context, struct btree_cursor *cursor) {
+    const struct deletion *deletion = context;
+    struct dataset *d = dataset_find(deletion->pool, deletion->volume);
+    struct snapshot *s = d == NULL ? NULL : snapshot_find(d, deletion->name);
+    return s == NULL ? STATUS_NOT_FOUND : mark(s, false, cursor);
+}
+
 enum status lfsx_snapshot_delete(struct lfsx_pool *pool, const char *volume, const char *name) {
     struct deletion deletion = {pool, volume, name};
-    enum status status = pool_change(pool, mark_step, &deletion);
+    enum status status = pool_change(pool, delete_step, &deletion);
     if (status == STATUS_OK)
         status = pool_commit(pool);
     if (status == STATUS_OK)
         reaper_wake(pool);
+    return status;
+}
+
+struct discarding {
+    struct dataset *dataset;
+    uint64_t epoch;
+};
+
+static enum status discard_step(void *context, struct btree_cursor *cursor) {
+    const struct discarding *discarding = context;
+    struct snapshot *s = snapshot_find_epoch(discarding->dataset, discarding->epoch);
+    return s == NULL || s->deleting ? STATUS_NOT_FOUND : mark(s, true, cursor);
+}
+
+enum status snapshot_discard(struct dataset *d, uint64_t epoch) {
+    struct discarding discarding = {d, epoch};
+    enum status status = pool_change_background(d->pool, discard_step, &discarding);
+    if (status == STATUS_OK)
+        reaper_wake(d->pool);
     return status;
 }
 
