@@ -46,6 +46,20 @@ static bool follow(struct mvcc_request *other, void *context) {
     return true;
 }
 
+/* False if nobody waits for what the transaction holds, as is mostly so: then it is in no circle.
+ * To find out takes a look at each of its locks. The search for a circle takes one from each who
+ * waits at each who waits: if that is less, the answer is true. */
+static bool may_be_waited_for(const struct mvcc_transaction *transaction) {
+    uint64_t waiting = transaction->mvcc->info.waiting;
+    if (transaction->request_count / waiting > waiting)
+        return true;
+    LIST_FOR_EACH(link, &transaction->requests) {
+        if (mvcc_request_is_waited_for(LIST_CONTAINER(link, struct mvcc_request, link)))
+            return true;
+    }
+    return false;
+}
+
 /* Afterwards the circle is search->current, its search_from and so on up to the goal. */
 static bool find_circle(struct search *search) {
     struct mvcc *mvcc = search->goal->mvcc;
@@ -119,7 +133,7 @@ static void doom_one(const struct search *search) {
 void mvcc_deadlock_resolve(struct mvcc_transaction *transaction) {
     while (transaction->waiting != NULL) {
         struct search search = {.goal = transaction};
-        if (!find_circle(&search))
+        if (!may_be_waited_for(transaction) || !find_circle(&search))
             return;
         if (pass_queue(&search))
             continue;

@@ -107,29 +107,52 @@ enum mvcc_obstacle mvcc_request_obstacle(const struct mvcc_request *request,
                                                                     : MVCC_OBSTACLE_NONE;
 }
 
-struct survey {
+/* What is asked about a request, and the answer so far. */
+struct question {
     const struct mvcc_request *request;
-    bool obstructed;
-    bool covered; /* its owner has as much already */
+    bool yes;
 };
 
-static bool survey_one(struct mvcc_request *other, void *context) {
-    struct survey *survey = context;
-    const struct mvcc_request *request = survey->request;
-    if (other->owner == request->owner)
-        survey->covered |= other->granted && contains(other, request) &&
-                           modes[other->mode].own >= modes[request->mode].own &&
-                           modes[other->mode].parts >= modes[request->mode].parts;
-    else
-        survey->obstructed |= mvcc_request_obstacle(request, other) != MVCC_OBSTACLE_NONE;
-    return !survey->covered;
+static bool ask(const struct mvcc_request *request, mvcc_request_visit *visit) {
+    struct question question = {.request = request};
+    mvcc_request_overlapping(request->owner->mvcc, &request->first, &request->last, visit,
+                             &question);
+    return question.yes;
 }
 
-static struct survey survey_all(const struct mvcc_request *request) {
-    struct survey survey = {.request = request};
-    mvcc_request_overlapping(request->owner->mvcc, &request->first, &request->last, survey_one,
-                             &survey);
-    return survey;
+static bool obstructs(struct mvcc_request *other, void *context) {
+    struct question *question = context;
+    question->yes = mvcc_request_obstacle(question->request, other) != MVCC_OBSTACLE_NONE;
+    return !question->yes;
+}
+
+static bool is_obstructed(const struct mvcc_request *request) {
+    return ask(request, obstructs);
+}
+
+static bool covers(struct mvcc_request *other, void *context) {
+    struct question *question = context;
+    const struct mvcc_request *request = question->request;
+    question->yes = other->owner == request->owner && other->granted && contains(other, request) &&
+                    modes[other->mode].own >= modes[request->mode].own &&
+                    modes[other->mode].parts >= modes[request->mode].parts;
+    return !question->yes;
+}
+
+/* Whether its owner has as much already. */
+static bool is_covered(const struct mvcc_request *request) {
+    return ask(request, covers);
+}
+
+static bool waits_for(struct mvcc_request *other, void *context) {
+    struct question *question = context;
+    question->yes =
+        !other->granted && mvcc_request_obstacle(other, question->request) != MVCC_OBSTACLE_NONE;
+    return !question->yes;
+}
+
+bool mvcc_request_is_waited_for(const struct mvcc_request *request) {
+    return ask(request, waits_for);
 }
 
 static void stop_waiting(struct mvcc_transaction *transaction) {
@@ -140,7 +163,7 @@ static void stop_waiting(struct mvcc_transaction *transaction) {
 
 void mvcc_request_try(struct mvcc_request *request) {
     ASSERT(!request->granted && request->owner->waiting == request);
-    if (survey_all(request).obstructed)
+    if (is_obstructed(request))
         return;
     request->granted = true;
     stop_waiting(request->owner);
@@ -235,7 +258,7 @@ static void merge_with_previous(struct mvcc_request *request) {
         return;
     struct mvcc_request sum = *previous;
     sum.last = request->last;
-    if (survey_all(&sum).obstructed)
+    if (is_obstructed(&sum))
         return;
     leave(request);
     mvcc_tree_remove(&owner->mvcc->requests, &previous->node);
@@ -252,15 +275,14 @@ enum status mvcc_request_lock(struct mvcc_transaction *transaction, const struct
                                  .last = *last,
                                  .mode = mode,
                                  .arrival = mvcc->request_count + 1};
-    struct survey survey = survey_all(&draft);
-    if (survey.covered)
+    if (is_covered(&draft))
         return STATUS_OK;
     struct mvcc_request *request = os_alloc(sizeof *request);
     if (request == NULL)
         return STATUS_NO_MEMORY;
     *request = draft;
     mvcc->request_count++;
-    request->granted = !survey.obstructed;
+    request->granted = !is_obstructed(request);
     enter(request);
     enum status status = request->granted ? STATUS_OK : wait_for(request);
     /* The parts that somebody intends to lock may be anywhere in the range: it has to stay. */

@@ -175,6 +175,8 @@ void mvcc_request_overlapping(const struct mvcc *mvcc, const struct mvcc_key *fi
 /* How `other` stands in the way of `request`. */
 enum mvcc_obstacle mvcc_request_obstacle(const struct mvcc_request *request,
                                          const struct mvcc_request *other);
+/* Whether somebody waits for this request to end. */
+bool mvcc_request_is_waited_for(const struct mvcc_request *request);
 /* Grants a waiting request if nothing is in its way any more, and wakes its owner. */
 void mvcc_request_try(struct mvcc_request *request);
 /* Ends the waiting of a request, releases it, and wakes who queued behind it. */
