@@ -28,6 +28,8 @@ static struct mvcc_version *newest_change(const struct mvcc_transaction *transac
 static void push(struct mvcc_transaction *transaction, struct mvcc_record *record,
                  struct mvcc_version *version) {
     struct mvcc_version *previous = record->pending;
+    ASSERT(record->writer == (previous != NULL ? transaction : NULL)); /* who has the lock */
+    ASSERT(previous == NULL || previous->sequence <= transaction->sequence);
     version->record = record;
     record->pending = version;
     record->writer = transaction;
@@ -48,6 +50,7 @@ static void push(struct mvcc_transaction *transaction, struct mvcc_record *recor
 
 void mvcc_change_undo(struct mvcc_transaction *transaction, uint64_t sequence) {
     struct mvcc_version *version = newest_change(transaction);
+    ASSERT(os_mutex_is_held(&transaction->mvcc->lock));
     for (; version != NULL && version->sequence > sequence; version = newest_change(transaction)) {
         struct mvcc_record *record = version->record;
         ASSERT(record->pending == version && record->writer == transaction);
@@ -55,6 +58,7 @@ void mvcc_change_undo(struct mvcc_transaction *transaction, uint64_t sequence) {
         mvcc_version_free(transaction->mvcc, version);
         if (record->pending != NULL)
             continue;
+        ASSERT(transaction->record_count > 0);
         record->writer = NULL;
         transaction->record_count--;
         mvcc_record_settle(transaction->mvcc, record);

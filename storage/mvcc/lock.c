@@ -156,6 +156,7 @@ bool mvcc_request_is_waited_for(const struct mvcc_request *request) {
 }
 
 static void stop_waiting(struct mvcc_transaction *transaction) {
+    ASSERT(transaction->waiting != NULL && transaction->mvcc->info.waiting > 0);
     transaction->waiting = NULL;
     transaction->mvcc->info.waiting--;
     os_condition_signal(&transaction->wake);
@@ -194,6 +195,7 @@ static void leave(struct mvcc_request *request) {
 
 void mvcc_request_cancel(struct mvcc_request *request) {
     struct mvcc_transaction *owner = request->owner;
+    ASSERT(!request->granted && owner->waiting == request);
     leave(request);
     stop_waiting(owner);
     mvcc_request_overlapping(owner->mvcc, &request->first, &request->last, try_one, NULL);
@@ -201,6 +203,7 @@ void mvcc_request_cancel(struct mvcc_request *request) {
 }
 
 void mvcc_request_release_all(struct mvcc_transaction *transaction) {
+    ASSERT(os_mutex_is_held(&transaction->mvcc->lock) && transaction->waiting == NULL);
     struct list_node gone;
     list_init(&gone);
     while (!list_is_empty(&transaction->requests)) {
@@ -270,6 +273,8 @@ static void merge_with_previous(struct mvcc_request *request) {
 enum status mvcc_request_lock(struct mvcc_transaction *transaction, const struct mvcc_key *first,
                               const struct mvcc_key *last, enum mvcc_lock_mode mode) {
     struct mvcc *mvcc = transaction->mvcc;
+    ASSERT(os_mutex_is_held(&mvcc->lock));
+    ASSERT(!transaction->doomed && transaction->waiting == NULL);
     struct mvcc_request draft = {.owner = transaction,
                                  .first = *first,
                                  .last = *last,

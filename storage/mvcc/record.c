@@ -66,9 +66,12 @@ struct mvcc_version *mvcc_record_newest(const struct mvcc_record *record) {
 enum status mvcc_record_load(struct mvcc_transaction *transaction, const struct mvcc_key *key,
                              struct mvcc_record **record) {
     struct mvcc *mvcc = transaction->mvcc;
+    ASSERT(os_mutex_is_held(&mvcc->lock));
     *record = mvcc_record_find(mvcc, key);
-    if (*record != NULL)
+    if (*record != NULL) {
+        ASSERT((*record)->writer == NULL || (*record)->writer == transaction);
         return STATUS_OK;
+    }
     os_mutex_unlock(&mvcc->lock);
     size_t length = 0;
     enum status status = mvcc->store.read(mvcc->store.context, key, transaction->scratch, &length);
@@ -121,6 +124,7 @@ const struct mvcc_version *mvcc_record_visible(const struct mvcc_record *record,
 }
 
 void mvcc_view_take(struct mvcc_transaction *transaction) {
+    ASSERT(os_mutex_is_held(&transaction->mvcc->lock));
     if (!list_is_empty(&transaction->view_link))
         return;
     transaction->view = transaction->mvcc->stamp;
@@ -149,6 +153,7 @@ void mvcc_version_supersede(struct mvcc *mvcc, struct mvcc_version *version) {
 void mvcc_view_drop(struct mvcc_transaction *transaction) {
     if (list_is_empty(&transaction->view_link))
         return;
+    ASSERT(os_mutex_is_held(&transaction->mvcc->lock));
     struct list_node *before = transaction->view_link.previous;
     list_remove(&transaction->view_link);
     struct list_node *link;

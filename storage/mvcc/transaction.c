@@ -68,6 +68,8 @@ void mvcc_transaction_rollback(struct mvcc_transaction *transaction) {
     mvcc_savepoint_forget(transaction, 0);
     mvcc_view_drop(transaction);
     mvcc_request_release_all(transaction);
+    ASSERT(transaction->record_count == 0 && transaction->request_count == 0);
+    ASSERT(list_is_empty(&transaction->changes) && list_is_empty(&transaction->kept));
 }
 
 /* Undoes what is not published, and releases the transaction and mvcc.lock. */
@@ -119,6 +121,7 @@ static size_t gather(struct mvcc_transaction *transaction, struct mvcc_change *c
         change->value = version->value;
         change->length = version->length;
     }
+    ASSERT(count <= transaction->record_count);
     return count;
 }
 
@@ -168,6 +171,7 @@ static enum status apply(struct mvcc_transaction *transaction, void *attachment)
 /* Makes an uncommitted version the record's newest. */
 static void publish_one(struct mvcc *mvcc, struct mvcc_version *version) {
     struct mvcc_record *record = version->record;
+    ASSERT(record->pending == version && mvcc_record_newest(record)->stamp < mvcc->stamp);
     record->pending = NULL;
     record->writer = NULL;
     if (is_nothing(version)) {
