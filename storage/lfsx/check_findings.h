@@ -48,6 +48,11 @@
     X(EXTENT_OVERLAP, 62, "extent-overlap", false)                                                 \
     X(EXTENT_BEHIND_END, 63, "extent-behind-end", false)                                           \
     X(EXTENT_AGE, 64, "extent-age", false)                                                         \
+    X(INODE_NUMBER, 65, "inode-number", false)                                                     \
+    X(INODE_BLOCKS, 66, "inode-blocks", false)                                                     \
+    X(INODE_ORPHAN, 67, "inode-orphan", false)                                                     \
+    X(INODE_UNREACHABLE, 68, "inode-unreachable", false)                                           \
+    X(ITEM_STRAY, 69, "item-stray", false)                                                         \
     X(DATA_UNREADABLE, 70, "data-unreadable", false)                                               \
     X(DATA_CHECKSUM, 71, "data-checksum", false)                                                   \
     X(JOURNAL_DAMAGED, 80, "journal-damaged", true)                                                \
@@ -60,7 +65,10 @@
     X(DEAD_NODES, 95, "dead-nodes", false)                                                         \
     X(DEAD_SUM, 96, "dead-sum", false)                                                             \
     X(DEAD_NOWHERE, 97, "dead-nowhere", false)                                                     \
-    X(DEAD_UNNAMED, 98, "dead-unnamed", false)
+    X(DEAD_UNNAMED, 98, "dead-unnamed", false)                                                     \
+    X(ENTRY_WRONG, 100, "entry-wrong", false)                                                      \
+    X(XATTR_PIECES, 101, "xattr-pieces", false)                                                    \
+    X(SYMLINK_TARGET, 102, "symlink-target", false)
 
 enum check_finding {
 #define X(identifier, number, name, fatal) CHECK_##identifier = number,

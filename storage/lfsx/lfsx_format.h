@@ -190,7 +190,10 @@ _Static_assert(sizeof(struct disk_node) == 64, "node");
 enum disk_item_type {
     DISK_TYPE_INODE = 1,     /* (inode, 0): disk_inode */
     DISK_TYPE_ENTRY = 2,     /* (directory inode, name hash and slot): disk_entry and the name */
+    DISK_TYPE_XATTR = 3,     /* (inode, name hash, slot and piece): disk_xattr */
     DISK_TYPE_EXTENT = 4,    /* (inode, first block): disk_extent and its checksums */
+    DISK_TYPE_SYMLINK = 5,   /* (inode, piece): bytes of the target */
+    DISK_TYPE_CLEANUP = 6,   /* (DISK_CLEANUP_INODE, inode): nothing */
     DISK_TYPE_DATASET = 16,  /* catalog only: (dataset id, 0): disk_dataset and the name */
     DISK_TYPE_SNAPSHOT = 17, /* catalog only: (dataset id, epoch): disk_snapshot and the name */
     DISK_TYPE_SCHEDULE = 18, /* catalog only: (dataset id, 0): disk_schedule_rule, one or more */
@@ -202,6 +205,7 @@ enum disk_item_type {
 #define DISK_FIRST_DATASET 16u       /* identifiers below are the format's own */
 #define DISK_CATALOG_NAMES 0u        /* the catalog's inode under which dataset names stand */
 #define DISK_ROOT_INODE 1u           /* in a dataset: the volume's file or the share's root */
+#define DISK_CLEANUP_INODE 0u        /* in a share: under it stand the inodes to clean up */
 #define DISK_OWNER_DEAD (1ull << 63) /* set in the owner number of a dataset's dead tree */
 #define DISK_EPOCH_MAX UINT32_MAX
 
@@ -213,10 +217,15 @@ struct disk_inode {
     le64 data_blocks;
     le64 modified_ns, changed_ns, accessed_ns, created_ns;
     le64 flags;
-    uint8_t reserved[56];
+    le64 parent; /* of a directory: the one that it is in, or itself; else 0 */
+    uint8_t reserved[48];
 };
 _Static_assert(sizeof(struct disk_inode) == 128, "inode");
+#define DISK_MODE_KIND 0170000u
 #define DISK_MODE_REGULAR 0100000u
+#define DISK_MODE_DIRECTORY 0040000u
+#define DISK_MODE_SYMLINK 0120000u
+#define DISK_MODE_PERMISSIONS 07777u
 
 /*
  * A name. The item's offset is XXH64(name, seed = the pool UUID's first eight bytes as le64) with
@@ -224,7 +233,7 @@ _Static_assert(sizeof(struct disk_inode) == 128, "inode");
  */
 struct disk_entry {
     le64 target;  /* inode, or dataset identifier in the catalog */
-    uint8_t kind; /* 1: dataset */
+    uint8_t kind; /* DISK_ENTRY_DATASET in the catalog; else what the inode is */
     uint8_t name_length;
     uint8_t reserved[6];
     uint8_t name[];
@@ -232,6 +241,29 @@ struct disk_entry {
 _Static_assert(sizeof(struct disk_entry) == 16, "entry");
 #define DISK_ENTRY_SLOTS 16u
 #define DISK_ENTRY_DATASET 1u
+#define DISK_ENTRY_REGULAR 2u
+#define DISK_ENTRY_DIRECTORY 3u
+#define DISK_ENTRY_SYMLINK 4u
+
+/*
+ * A piece of an extended attribute: of its name and then its value, each piece but the last is
+ * full. The item's offset is the name's hash, as an entry's, with its low twelve bits replaced by
+ * 256 times a slot number plus the piece's number.
+ */
+struct disk_xattr {
+    le32 value_length; /* of the whole value */
+    uint8_t name_length;
+    uint8_t reserved[3];
+    uint8_t bytes[];
+};
+_Static_assert(sizeof(struct disk_xattr) == 8, "extended attribute");
+#define DISK_XATTR_SLOTS 16u
+#define DISK_XATTR_PIECES 256u
+#define DISK_XATTR_PIECE 992u /* bytes of name and value in a full piece */
+#define DISK_XATTR_MAX 65536u /* bytes of a value */
+
+#define DISK_SYMLINK_MAX 4095u   /* bytes of a target */
+#define DISK_SYMLINK_PIECE 1000u /* of a target; each piece but the last is full */
 
 /* A run of data blocks. The item's offset is its first block in the file. */
 struct disk_extent {
@@ -247,10 +279,11 @@ struct disk_extent {
 };
 _Static_assert(sizeof(struct disk_extent) == 32, "extent");
 #define DISK_EXTENT_MAX 64u
+#define DISK_FILE_BLOCKS_MAX (1ull << 50) /* a file has at most 2^62 bytes */
 
 /* ---- records in the journal (storage/journal/journal_format.h) ---- */
 
-enum disk_record_type { DISK_RECORD_WRITE = 1, DISK_RECORD_PUNCH = 2 };
+enum disk_record_type { DISK_RECORD_WRITE = 1, DISK_RECORD_PUNCH = 2, DISK_RECORD_ITEMS = 3 };
 
 /* Blocks [first, first + count) of a file were replaced. */
 struct disk_record_write {
@@ -259,9 +292,11 @@ struct disk_record_write {
     le64 first;
     le32 count;
     le32 reserved;
-    le64 words[]; /* the blocks' addresses, then their checksums */
+    le64 size;        /* of a share's file, afterwards; of a volume: 0 */
+    le64 modified_ns; /* of a share's file; 0: its times stay */
+    le64 words[];     /* the blocks' addresses, then their checksums */
 };
-_Static_assert(sizeof(struct disk_record_write) == 32, "write record");
+_Static_assert(sizeof(struct disk_record_write) == 48, "write record");
 
 /* Blocks [first, first + count) of a file became a hole. */
 struct disk_record_punch {
@@ -269,13 +304,35 @@ struct disk_record_punch {
     le64 inode;
     le64 first;
     le64 count;
+    le64 modified_ns; /* of a share's file; 0: its times stay */
 };
-_Static_assert(sizeof(struct disk_record_punch) == 32, "punch record");
+_Static_assert(sizeof(struct disk_record_punch) == 40, "punch record");
+
+/* Items of a share were made, replaced and removed, all at once. */
+struct disk_record_items {
+    le64 dataset;
+    le32 count;
+    le32 reserved;
+    uint8_t changes[]; /* disk_record_change, each followed by its value */
+};
+_Static_assert(sizeof(struct disk_record_items) == 16, "items record");
+
+struct disk_record_change {
+    le64 inode;
+    le64 offset;
+    uint8_t type;
+    uint8_t kind;
+    le16 value_length;
+    le32 reserved;
+};
+_Static_assert(sizeof(struct disk_record_change) == 24, "change");
+#define DISK_CHANGE_PUT 1u
+#define DISK_CHANGE_REMOVE 2u
 
 struct disk_dataset {
     le64 id;
     uint8_t uuid[16];
-    uint8_t kind;  /* DISK_DATASET_VOLUME */
+    uint8_t kind;  /* DISK_DATASET_VOLUME or DISK_DATASET_SHARE */
     uint8_t state; /* DISK_DATASET_LIVE and so on */
     uint8_t name_length;
     uint8_t reserved[5];
@@ -292,12 +349,14 @@ struct disk_dataset {
     le64 flags;               /* DISK_DATASET_PROTECTED */
     le64 keep_deleted_ns;     /* how long it can be brought back after it was deleted */
     le64 deleted_ns;          /* when it was, if it is DISK_DATASET_DELETED */
-    uint8_t reserved2[136];
+    le64 next_inode;          /* of a share: the next new inode's number; of a volume: 0 */
+    uint8_t reserved2[128];
     uint8_t name[]; /* none while deleting */
 };
 _Static_assert(sizeof(struct disk_dataset) == 320, "dataset");
 _Static_assert(offsetof(struct disk_dataset, dead) == 96, "dataset");
 #define DISK_DATASET_VOLUME 1u
+#define DISK_DATASET_SHARE 2u
 #define DISK_DATASET_LIVE 0u
 #define DISK_DATASET_DELETING 1u  /* what it holds is being freed */
 #define DISK_DATASET_DELETED 2u   /* it can still be brought back; its record has the name */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names and labels: UTF-8 as RFC 3629 section 4 has it, and nothing that breaks a line or a path.
  */
+#include "base/checksum.h"
 #include "base/mem.h"
 #include "storage/lfsx/lfsx.h"
 #include "storage/lfsx/values.h"
@@ -49,14 +50,41 @@ static size_t code_point(const uint8_t *text, size_t length, uint32_t *code) {
     return sequence.more + 1;
 }
 
-bool text_is_valid(const char *text, size_t length) {
+static bool is_utf8(const char *text, size_t length, bool with_controls) {
     for (size_t at = 0; at < length;) {
         uint32_t code;
         size_t size = code_point((const uint8_t *)text + at, length - at, &code);
-        if (size == 0 || is_control(code))
+        if (size == 0 || code == 0 || (is_control(code) && !with_controls))
             return false;
         at += size;
     }
+    return true;
+}
+
+bool text_is_valid(const char *text, size_t length) {
+    return is_utf8(text, length, false);
+}
+
+uint64_t names_hash(const uint8_t pool_uuid[16], const char *name, size_t length) {
+    le64 seed;
+    memcpy(&seed, pool_uuid, sizeof seed);
+    return checksum_xxh64(name, length, le64_get(seed));
+}
+
+bool xattr_name_is_valid(const char *name, size_t length) {
+    return length > 0 && length <= LFSX_NAME_MAX && is_utf8(name, length, true);
+}
+
+static bool is_dots(const char *name, size_t length) {
+    return length <= 2 && memcmp(name, "..", length) == 0;
+}
+
+bool entry_name_is_valid(const char *name, size_t length) {
+    if (!xattr_name_is_valid(name, length) || is_dots(name, length))
+        return false;
+    for (size_t i = 0; i < length; i++)
+        if (name[i] == '/')
+            return false;
     return true;
 }
 
@@ -66,6 +94,5 @@ bool lfsx_name_is_valid(const char *name, size_t length) {
     for (size_t i = 0; i < length; i++)
         if (name[i] == '/' || name[i] == '@')
             return false;
-    bool dots = memcmp(name, "..", length < 2 ? length : 2) == 0;
-    return !dots || length > 2;
+    return !is_dots(name, length);
 }

@@ -4,38 +4,11 @@
 #include "storage/lfsx/lfsx.h"
 #include "storage/lfsx/values_internal.h"
 
-#define SECTOR_SIZE 512u
-#define PERMISSION_BITS 07777u
-#define FILE_BLOCKS_MAX (LFSX_VOLUME_SIZE_MAX / LFSX_BLOCK_SIZE)
-static enum status validate_inode(const struct item *item, const char **why) {
-    const struct disk_inode *inode = item->value;
-    if (item->key.inode != DISK_ROOT_INODE)
-        return corrupt(why, UNKNOWN_FEATURE ": a second inode");
-    if (item->key.offset != 0)
-        return corrupt(why, "is an inode with an offset in its key");
-    if (item->length != sizeof *inode)
-        return corrupt(why, "is an inode of a wrong length");
-    if ((le32_get(inode->mode) & ~PERMISSION_BITS) != DISK_MODE_REGULAR)
-        return corrupt(why, UNKNOWN_FEATURE ": an inode that is not a regular file");
-    if (le32_get(inode->links) == 0)
-        return corrupt(why, "is an inode without links");
-    uint64_t size = le64_get(inode->size);
-    if (size == 0 || size > LFSX_VOLUME_SIZE_MAX || size % SECTOR_SIZE != 0)
-        return corrupt(why, "is an inode of an impossible size");
-    if (le64_get(inode->data_blocks) > FILE_BLOCKS_MAX)
-        return corrupt(why, "is an inode with more data than a file can have");
-    if (le64_get(inode->flags) != 0)
-        return corrupt(why, UNKNOWN_FEATURE ": inode flags");
-    if (!mem_is_zero(inode->reserved, sizeof inode->reserved))
-        return corrupt(why, "is an inode whose reserved bytes are not zero");
-    return STATUS_OK;
-}
-
 static enum status validate_extent(const struct item *item, const struct geometry *geometry,
                                    const char **why) {
     const struct disk_extent *extent = item->value;
-    if (item->key.inode != DISK_ROOT_INODE)
-        return corrupt(why, UNKNOWN_FEATURE ": an extent of a second inode");
+    if (item->key.inode < DISK_ROOT_INODE)
+        return corrupt(why, "is an extent of an impossible inode");
     if (item->length < sizeof *extent)
         return corrupt(why, "is an extent of a wrong length");
     if (extent->compression != 0)
@@ -51,25 +24,13 @@ static enum status validate_extent(const struct item *item, const struct geometr
         return corrupt(why, "is an extent of a wrong length");
     if (le64_get(extent->birth) == 0 || le64_get(extent->birth) > DISK_EPOCH_MAX)
         return corrupt(why, "is an extent of an impossible epoch");
-    if (item->key.offset >= FILE_BLOCKS_MAX || count > FILE_BLOCKS_MAX - item->key.offset)
+    if (item->key.offset >= DISK_FILE_BLOCKS_MAX || count > DISK_FILE_BLOCKS_MAX - item->key.offset)
         return corrupt(why, "is an extent behind the end of any file");
     if (!geometry_is_data(geometry, le64_get(extent->block), count))
         return corrupt(why, "is an extent outside of the data area");
     if (!mem_is_zero(extent->reserved, sizeof extent->reserved))
         return corrupt(why, "is an extent whose reserved bytes are not zero");
     return STATUS_OK;
-}
-
-static enum status validate_file_item(const struct item *item, const struct geometry *geometry,
-                                      const char **why) {
-    switch (item->key.type) {
-    case DISK_TYPE_INODE:
-        return validate_inode(item, why);
-    case DISK_TYPE_EXTENT:
-        return validate_extent(item, geometry, why);
-    default:
-        return corrupt(why, UNKNOWN_FEATURE ": another type of item in a dataset's tree");
-    }
 }
 
 enum status value_validate(const struct item *item, const struct geometry *geometry, uint64_t owner,
@@ -80,7 +41,9 @@ enum status value_validate(const struct item *item, const struct geometry *geome
         return value_validate_dead(item, geometry, why);
     if (owner < DISK_FIRST_DATASET)
         return corrupt(why, "belongs to a tree that the format does not have");
-    return validate_file_item(item, geometry, why);
+    if (item->key.type == DISK_TYPE_EXTENT)
+        return validate_extent(item, geometry, why);
+    return value_validate_file(item, why);
 }
 
 /* Both items are valid ones. */

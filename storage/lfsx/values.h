@@ -26,6 +26,22 @@ enum status value_validate(const struct item *item, const struct geometry *geome
 enum status node_values_validate(const struct disk_node *node, const struct geometry *geometry,
                                  const char **why);
 
+/* Whether a valid item of a dataset's tree is one that a volume may have: CORRUPT, *why as above.
+ */
+enum status value_validate_volume(const struct item *item, const char **why);
+
+/* Number of bytes of a piece of an extended attribute whose name and value are `total` bytes long;
+ * 0: it has no such piece. */
+uint64_t xattr_piece_length(uint64_t total, uint64_t piece);
+
+/* Where a name stands, but for the low bits that say which slot it has. */
+uint64_t names_hash(const uint8_t pool_uuid[16], const char *name, size_t length);
+
+/* True for 1..LFSX_NAME_MAX bytes of strict UTF-8 without '/' and zero bytes, but "." and "..". */
+bool entry_name_is_valid(const char *name, size_t length);
+/* The same, but for '/', "." and "..", which it allows. */
+bool xattr_name_is_valid(const char *name, size_t length);
+
 /* True for strict UTF-8 (RFC 3629) without control characters; the empty text is. */
 bool text_is_valid(const char *text, size_t length);
 

@@ -86,6 +86,9 @@ static enum status validate_origin(const struct disk_dataset *dataset, const cha
 }
 
 static enum status validate_dataset_rest(const struct disk_dataset *dataset, const char **why) {
+    uint64_t next_inode = le64_get(dataset->next_inode);
+    if (dataset->kind == DISK_DATASET_SHARE ? next_inode <= DISK_ROOT_INODE : next_inode != 0)
+        return corrupt(why, "is a dataset with an impossible number for its next inode");
     if (le64_get(dataset->flags) & ~(uint64_t)DISK_DATASET_PROTECTED)
         return corrupt(why, UNKNOWN_FEATURE ": flags of a dataset");
     if (dataset->state != DISK_DATASET_DELETED && le64_get(dataset->deleted_ns) != 0)
@@ -105,7 +108,7 @@ static enum status validate_dataset(const struct item *item, const struct geomet
         return corrupt(why, "is a dataset of a wrong length");
     if (le64_get(dataset->id) != item->key.inode || item->key.inode < DISK_FIRST_DATASET)
         return corrupt(why, "is a dataset with a wrong identifier");
-    if (dataset->kind != DISK_DATASET_VOLUME)
+    if (dataset->kind != DISK_DATASET_VOLUME && dataset->kind != DISK_DATASET_SHARE)
         return corrupt(why, UNKNOWN_FEATURE ": another kind of dataset");
     enum status status = validate_dataset_name(item, why);
     if (status == STATUS_OK)

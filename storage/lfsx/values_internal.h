@@ -17,5 +17,7 @@ enum status value_validate_catalog(const struct item *item, const struct geometr
                                    const char **why);
 enum status value_validate_dead(const struct item *item, const struct geometry *geometry,
                                 const char **why);
+/* The same of items of a dataset that are no extents. */
+enum status value_validate_file(const struct item *item, const char **why);
 
 #endif

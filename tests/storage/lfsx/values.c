@@ -114,8 +114,8 @@ static const struct {
     struct item (*make)(void);
     uint64_t owner, other_owner, bad_inode;
 } kinds[] = {
-    {make_inode, VOLUME, DISK_OWNER_CATALOG, 2},
-    {make_extent, VOLUME, DISK_OWNER_CATALOG, 2},
+    {make_inode, VOLUME, DISK_OWNER_CATALOG, 0},
+    {make_extent, VOLUME, DISK_OWNER_CATALOG, 0},
     {make_entry, DISK_OWNER_CATALOG, VOLUME, 1},
     {make_dataset, DISK_OWNER_CATALOG, VOLUME, VOLUME + 1},
     {make_snapshot, DISK_OWNER_CATALOG, VOLUME, DISK_FIRST_DATASET - 1},
@@ -187,12 +187,12 @@ static uint64_t owner_of(struct item (*make)(void)) {
 static void fields_are_in_range(void **state) {
     (void)state;
     REFUSES(make_inode, struct disk_inode, mode, le32_make(040755)); /* a directory */
-    REFUSES(make_inode, struct disk_inode, links, le32_make(0));
-    REFUSES(make_inode, struct disk_inode, size, le64_make(0));
-    REFUSES(make_inode, struct disk_inode, size, le64_make(513));
-    REFUSES(make_inode, struct disk_inode, size, le64_make(LFSX_VOLUME_SIZE_MAX + 512));
+    REFUSES(make_inode, struct disk_inode, mode, le32_make(010644)); /* a pipe */
+    REFUSES(make_inode, struct disk_inode, size, le64_make(LFSX_VOLUME_SIZE_MAX + 1));
+    REFUSES(make_inode, struct disk_inode, data_blocks, le64_make(UINT64_MAX));
+    REFUSES(make_inode, struct disk_inode, parent, le64_make(1));
     REFUSES(make_inode, struct disk_inode, flags, le64_make(1));
-    REFUSES(make_inode, struct disk_inode, reserved[55], 1);
+    REFUSES(make_inode, struct disk_inode, reserved[47], 1);
     REFUSES(make_extent, struct disk_extent, block, le64_make(geometry.data_start - 1));
     REFUSES(make_extent, struct disk_extent, block, le64_make(geometry.data_end - 2));
     REFUSES(make_extent, struct disk_extent, block, le64_make(UINT64_MAX));
@@ -208,7 +208,9 @@ static void fields_are_in_range(void **state) {
     REFUSES(make_entry, struct disk_entry, target, le64_make(DISK_FIRST_DATASET - 1));
     REFUSES(make_entry, struct disk_entry, reserved[5], 1);
     REFUSES(make_dataset, struct disk_dataset, id, le64_make(VOLUME + 1));
-    REFUSES(make_dataset, struct disk_dataset, kind, 2);
+    REFUSES(make_dataset, struct disk_dataset, kind, DISK_DATASET_SHARE); /* with no next inode */
+    REFUSES(make_dataset, struct disk_dataset, kind, 3);
+    REFUSES(make_dataset, struct disk_dataset, next_inode, le64_make(2));
     REFUSES(make_dataset, struct disk_dataset, state, DISK_DATASET_DELETING); /* with a name */
     REFUSES(make_dataset, struct disk_dataset, state, 3);
     REFUSES(make_dataset, struct disk_dataset, dead_nodes, le64_make(1)); /* without a root */
