@@ -20,6 +20,9 @@
     X(NOT_FOUND, "not found")                                                                      \
     X(EXISTS, "exists already")                                                                    \
     X(BUSY, "in use")                                                                              \
+    X(NOT_DIRECTORY, "not a directory")                                                            \
+    X(IS_DIRECTORY, "a directory")                                                                 \
+    X(NOT_EMPTY, "directory not empty")                                                            \
     X(UNSUPPORTED, "not supported")                                                                \
     X(READ_ONLY, "read-only")                                                                      \
     X(PERMISSION, "permission denied")                                                             \

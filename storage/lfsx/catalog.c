@@ -48,7 +48,7 @@ static uint16_t dataset_record(const struct dataset *d, union record *record) {
     struct disk_dataset *disk = &record->dataset;
     disk->id = le64_make(d->id);
     memcpy(disk->uuid, d->uuid, sizeof d->uuid);
-    disk->kind = DISK_DATASET_VOLUME;
+    disk->kind = d->kind;
     disk->state = d->state;
     disk->name_length = (uint8_t)name_length;
     pointer_store(&disk->root, &d->tree.root);
@@ -65,6 +65,7 @@ static uint16_t dataset_record(const struct dataset *d, union record *record) {
     disk->flags = le64_make(d->flags);
     disk->keep_deleted_ns = le64_make(d->keep_deleted_ns);
     disk->deleted_ns = le64_make(d->deleted_ns);
+    disk->next_inode = le64_make(__atomic_load_n(&d->next_inode, __ATOMIC_RELAXED));
     memcpy(disk->name, d->name, name_length);
     return (uint16_t)(sizeof *disk + name_length);
 }

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "storage/lfsx/catalog.h"
 #include "storage/lfsx/pool.h"
+#include "storage/lfsx/values.h"
 
 static void dataset_from_record(struct dataset *d, const struct disk_dataset *disk) {
     d->id = le64_get(disk->id);
@@ -12,6 +13,8 @@ static void dataset_from_record(struct dataset *d, const struct disk_dataset *di
     d->created_ns = le64_get(disk->created_ns);
     d->birth = le64_get(disk->birth);
     d->data_blocks = le64_get(disk->data_blocks);
+    d->kind = disk->kind;
+    d->next_inode = le64_get(disk->next_inode);
     d->state = disk->state;
     d->flags = le64_get(disk->flags);
     d->keep_deleted_ns = le64_get(disk->keep_deleted_ns);
@@ -74,15 +77,21 @@ static enum status look_snapshot(void *context, struct btree_cursor *cursor) {
     return STATUS_OK;
 }
 
+/* A volume's size; that a share's root is a directory. */
 static enum status look_size(void *context, struct btree_cursor *cursor) {
     struct dataset *d = context;
     struct key key = {.inode = DISK_ROOT_INODE, .type = DISK_TYPE_INODE};
     enum status status = btree_find(&d->tree, &key, cursor);
     if (status != STATUS_OK)
         return status == STATUS_NOT_FOUND ? STATUS_CORRUPT : status;
-    const struct disk_inode *inode = btree_item(cursor).value;
+    struct item item = btree_item(cursor);
+    const struct disk_inode *inode = item.value;
+    const char *why;
+    bool is_directory = (le32_get(inode->mode) & DISK_MODE_KIND) == DISK_MODE_DIRECTORY;
+    if (d->kind == DISK_DATASET_SHARE)
+        return is_directory ? STATUS_OK : STATUS_CORRUPT;
     d->file.size = le64_get(inode->size);
-    return STATUS_OK;
+    return value_validate_volume(&item, &why);
 }
 
 static enum status look_schedule(void *context, struct btree_cursor *cursor) {

@@ -41,6 +41,8 @@ static void collect_dataset(struct check *check, const struct item *item, uint64
                                       .origin_epoch = le64_get(record->origin_epoch),
                                       .leaf = leaf,
                                       .size = UINT64_MAX,
+                                      .next_inode = le64_get(record->next_inode),
+                                      .kind = record->kind,
                                       .state = record->state};
     memcpy(dataset->name, record->name, record->name_length);
     check->summary->datasets++;

@@ -107,4 +107,7 @@ void check_dataset(struct check *check, struct check_dataset *dataset) {
         check_dead(check, dataset);
     if (check->failure == STATUS_OK && !dataset->incomplete)
         compare(check, dataset);
+    if (check->failure == STATUS_OK && !dataset->incomplete &&
+        dataset->kind == DISK_DATASET_SHARE && dataset->state != DISK_DATASET_DELETING)
+        check_share(check, dataset);
 }

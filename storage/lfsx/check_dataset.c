@@ -4,6 +4,7 @@
 #include "base/format.h"
 #include "base/math.h"
 #include "storage/lfsx/check_internal.h"
+#include "storage/lfsx/values.h"
 
 static void visit_inode(struct check_tree *tree, const struct item *item, uint64_t leaf) {
     struct check_files *files = tree->context;
@@ -71,12 +72,15 @@ static void check_place(struct check_tree *tree, const struct item *item, uint64
     const struct disk_extent *extent = item->value;
     uint64_t first = item->key.offset;
     uint64_t end = first + le32_get(extent->block_count);
+    if (item->key.inode != files->inode)
+        files->next_block = 0;
+    files->inode = item->key.inode;
     if (first < files->next_block)
         check_report(tree->check, CHECK_EXTENT_OVERLAP, leaf,
                      "the extent at block %llu of the file overlaps the one before it (%s)",
                      (unsigned long long)first, tree->name);
     files->next_block = MATH_MAX(files->next_block, end);
-    if (end > check_file_blocks(files->dataset))
+    if (files->dataset->kind == DISK_DATASET_VOLUME && end > check_file_blocks(files->dataset))
         check_report(tree->check, CHECK_EXTENT_BEHIND_END, leaf,
                      "the extent at block %llu of the file lies behind its end (%s)",
                      (unsigned long long)first, tree->name);
@@ -107,11 +111,26 @@ static void visit_extent(struct check_tree *tree, const struct item *item, uint6
         check_data(tree, item);
 }
 
+/* Whether a volume may have the item; of a share, check_share.c tells. */
+static bool belongs(struct check_tree *tree, const struct item *item, uint64_t leaf) {
+    const struct check_files *files = tree->context;
+    const char *why;
+    if (files->dataset->kind == DISK_DATASET_SHARE ||
+        value_validate_volume(item, &why) == STATUS_OK)
+        return true;
+    check_report(tree->check, CHECK_ITEM_INVALID, leaf, "an item of inode %llu %s (%s)",
+                 (unsigned long long)item->key.inode, why, tree->name);
+    return false;
+}
+
 static void visit(struct check_tree *tree, const struct item *item, uint64_t leaf) {
-    if (item->key.type == DISK_TYPE_INODE)
-        visit_inode(tree, item, leaf);
-    else
+    const struct check_files *files = tree->context;
+    if (item->key.type == DISK_TYPE_EXTENT)
         visit_extent(tree, item, leaf);
+    if (!belongs(tree, item, leaf))
+        return;
+    if (item->key.type == DISK_TYPE_INODE && files->dataset->kind == DISK_DATASET_VOLUME)
+        visit_inode(tree, item, leaf);
 }
 
 static void name_tree(const struct check_files *files, char *name, size_t size) {
@@ -121,8 +140,9 @@ static void name_tree(const struct check_files *files, char *name, size_t size) 
         format_text(volume, sizeof volume, "dataset %llu, which is being deleted",
                     (unsigned long long)dataset->id);
     else
-        format_text(volume, sizeof volume, "%svolume %s",
-                    dataset->state == DISK_DATASET_DELETED ? "deleted " : "", dataset->name);
+        format_text(volume, sizeof volume, "%s%s %s",
+                    dataset->state == DISK_DATASET_DELETED ? "deleted " : "",
+                    dataset->kind == DISK_DATASET_SHARE ? "share" : "volume", dataset->name);
     if (files->snapshot == NULL)
         format_text(name, size, "%s", volume);
     else
@@ -133,6 +153,8 @@ static void check_inode(struct check_tree *tree) {
     const struct check_files *files = tree->context;
     const struct check_dataset *dataset = files->dataset;
     const struct check_snapshot *snapshot = files->snapshot;
+    if (dataset->kind == DISK_DATASET_SHARE)
+        return; /* check_share.c */
     bool lives = snapshot != NULL || dataset->state != DISK_DATASET_DELETING;
     if (lives && !files->has_inode && !tree->is_alike)
         check_report(tree->check, CHECK_INODE_MISSING, tree->root.block,

@@ -41,6 +41,8 @@ struct check_dataset {
     uint64_t leaf; /* where the record stands */
     uint64_t size; /* of its file, by the inode seen last; no limit before one was seen */
     uint64_t first_snapshot, snapshot_count; /* in check->snapshots */
+    uint64_t next_inode;                     /* of a share */
+    uint8_t kind;
     bool incomplete; /* some of its trees, or of its origin's, could not be looked into */
     uint8_t state;
     char name[LFSX_NAME_MAX + 1];
@@ -136,6 +138,7 @@ struct check_tree {
     /* What was born then or before is in an older tree, too, which was walked already. 0: there is
      * none. */
     uint64_t since;
+    bool again; /* all of it was walked and found sound before: only to visit */
     /* Called for every valid item, in ascending order. */
     void (*visit)(struct check_tree *tree, const struct item *item, uint64_t leaf);
     void *context;
@@ -193,12 +196,18 @@ struct check_files {
     const struct check_snapshot *snapshot; /* NULL: the live one */
     struct check_root *root;
     uint64_t since;      /* as in struct check_tree */
-    uint64_t next_block; /* of the file, behind the last extent */
+    uint64_t inode;      /* of the file that the last extent is of */
+    uint64_t next_block; /* of that, behind it */
     bool has_inode;
 };
 
 /* Walks it, and its data if that was asked for. */
 void check_files(struct check *check, struct check_files *files);
+
+/* ---- check_share.c ---- */
+
+/* Compares the names, inodes and files of a share's live tree. All of its trees are sound. */
+void check_share(struct check *check, const struct check_dataset *dataset);
 
 /* ---- check_chain.c ---- */
 

@@ -9,16 +9,27 @@
 #include "base/mem.h"
 #include "base/os.h"
 #include "storage/lfsx/check_internal.h"
+#include "storage/lfsx/items_record.h"
 
 /* A write record that makes sense. */
 struct write_record {
     const struct check_dataset *dataset;
+    uint64_t inode;
     uint64_t first, count;
     const le64 *blocks, *checksums;
 };
 
-static bool range_is_inside(const struct check_dataset *dataset, uint64_t first, uint64_t count) {
-    return count > 0 && math_range_inside(first, count, check_file_blocks(dataset));
+static bool is_share(const struct check_dataset *dataset) {
+    return dataset->kind == DISK_DATASET_SHARE;
+}
+
+/* Files of a share may have come and gone since the checkpoint. */
+static bool may_be_there(const struct check_dataset *dataset, uint64_t inode) {
+    return is_share(dataset) ? inode > DISK_ROOT_INODE : inode == DISK_ROOT_INODE;
+}
+
+static bool range_is_inside(uint64_t first, uint64_t count, uint64_t size) {
+    return count > 0 && math_range_inside(first, count, math_divide_up(size, DISK_BLOCK_SIZE));
 }
 
 /* NULL, or what is wrong with the record. */
@@ -36,11 +47,13 @@ static const char *parse_write(const struct check *check, const void *payload, u
     for (uint64_t i = 0; i < out->count; i++)
         if (!geometry_is_data(&check->label.geometry, le64_get(out->blocks[i]), 1))
             return "names a block outside of the data area";
+    out->inode = le64_get(record->inode);
     out->dataset = check_find_dataset(check, le64_get(record->dataset));
-    if (out->dataset == NULL || le64_get(record->inode) != DISK_ROOT_INODE)
+    if (out->dataset == NULL || !may_be_there(out->dataset, out->inode))
         return "names a file that does not exist";
-    if (!range_is_inside(out->dataset, out->first, out->count))
-        return "lies behind the end of its volume";
+    uint64_t size = is_share(out->dataset) ? le64_get(record->size) : out->dataset->size;
+    if (!range_is_inside(out->first, out->count, size))
+        return "lies behind the end of its file";
     return NULL;
 }
 
@@ -80,14 +93,14 @@ static void check_data(struct check *check, const struct write_record *record) {
         if (is)
             continue;
         uint64_t block = le64_get(record->blocks[i]);
-        check_report(check, status == STATUS_OK ? CHECK_DATA_CHECKSUM : CHECK_DATA_UNREADABLE,
-                     block, "data block %llu, %s: bytes %llu..%llu of volume %s, by the journal",
-                     (unsigned long long)block,
-                     status == STATUS_OK ? "its content does not match its checksum"
-                                         : status_text(status),
-                     (unsigned long long)((record->first + i) * DISK_BLOCK_SIZE),
-                     (unsigned long long)((record->first + i + 1) * DISK_BLOCK_SIZE - 1),
-                     record->dataset->name);
+        check_report(
+            check, status == STATUS_OK ? CHECK_DATA_CHECKSUM : CHECK_DATA_UNREADABLE, block,
+            "data block %llu, %s: bytes %llu..%llu of inode %llu of %s, by the journal",
+            (unsigned long long)block,
+            status == STATUS_OK ? "its content does not match its checksum" : status_text(status),
+            (unsigned long long)((record->first + i) * DISK_BLOCK_SIZE),
+            (unsigned long long)((record->first + i + 1) * DISK_BLOCK_SIZE - 1),
+            (unsigned long long)record->inode, record->dataset->name);
     }
 }
 
@@ -111,10 +124,28 @@ static void check_punch(struct check *check, const void *payload, uint32_t lengt
     const struct check_dataset *dataset = NULL;
     if (length == sizeof *record)
         dataset = check_find_dataset(check, le64_get(record->dataset));
-    if (dataset == NULL || le64_get(record->inode) != DISK_ROOT_INODE ||
-        !range_is_inside(dataset, le64_get(record->first), le64_get(record->count)))
+    uint64_t size = LFSX_VOLUME_SIZE_MAX;
+    if (dataset != NULL && !is_share(dataset))
+        size = dataset->size;
+    if (dataset == NULL || !may_be_there(dataset, le64_get(record->inode)) ||
+        !range_is_inside(le64_get(record->first), le64_get(record->count), size))
         check_report(check, CHECK_JOURNAL_RECORD, CHECK_NO_BLOCK,
                      "a journal record of a trim is malformed or names what is not there");
+}
+
+static void check_items(struct check *check, const void *payload, uint32_t length) {
+    struct items_record record;
+    struct item item;
+    bool put;
+    enum status status = items_record_open(payload, length, &check->label.geometry, &record);
+    while (status == STATUS_OK)
+        status = items_record_next(&record, &item, &put);
+    const struct check_dataset *dataset = NULL;
+    if (status == STATUS_NOT_FOUND)
+        dataset = check_find_dataset(check, record.dataset);
+    if (dataset == NULL || !is_share(dataset))
+        check_report(check, CHECK_JOURNAL_RECORD, CHECK_NO_BLOCK,
+                     "a journal record of a share's items is malformed or of no share");
 }
 
 /* A journal_record. */
@@ -124,6 +155,8 @@ static enum status visit(void *context, uint32_t type, const void *payload, uint
         check_write(check, payload, length);
     else if (type == DISK_RECORD_PUNCH)
         check_punch(check, payload, length);
+    else if (type == DISK_RECORD_ITEMS)
+        check_items(check, payload, length);
     else
         check_report(check, CHECK_JOURNAL_RECORD, CHECK_NO_BLOCK,
                      "a journal record is of the kind %u, which this program does not know", type);

@@ -124,13 +124,14 @@ static bool enter(struct check_tree *tree, const struct pointer *pointer,
         tree->begun = true;
         return false;
     }
-    if (check_claim(check, pointer->block, 1, tree->name) == 0 || !read_node(tree, pointer)) {
+    bool is_new = tree->again || check_claim(check, pointer->block, 1, tree->name) > 0;
+    if (!is_new || !read_node(tree, pointer)) {
         skip(tree);
         return false;
     }
     const struct disk_node *node = check->path[pointer->level];
     tree->nodes++;
-    check->summary->nodes++;
+    check->summary->nodes += !tree->again;
     check_bounds(tree, node, bounds);
     check_age(tree, node, parent);
     if (node->level > 0)

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 struct lfsx_pool;
+struct share;
 
 /* When snapshots are taken by themselves; by rising interval. */
 struct schedule {
@@ -28,8 +29,11 @@ struct dataset {
     struct list_node link; /* pool->datasets; pool->lock */
     uint64_t id;
     uint8_t uuid[16];
+    uint8_t kind; /* DISK_DATASET_VOLUME or DISK_DATASET_SHARE */
     uint64_t created_ns;
-    uint64_t birth; /* epoch */
+    uint64_t birth;      /* epoch */
+    uint64_t next_inode; /* of a share; only rises, atomically */
+    struct share *share; /* of one that is open (share.h); pool->share_lock */
 
     /* pool->lock */
     char name[LFSX_NAME_MAX + 1];
@@ -69,10 +73,15 @@ struct snapshot {
     uint32_t clone_count;
 };
 
+/* What a handle is on: it cannot be deleted meanwhile. */
+struct holding {
+    struct dataset *dataset;
+    struct snapshot *snapshot; /* NULL: the live dataset */
+};
+
 /* A handle. */
 struct lfsx_volume {
-    struct dataset *dataset;
-    struct snapshot *snapshot; /* NULL: the live volume */
+    struct holding holding;
     struct file *file;
 };
 
@@ -111,5 +120,13 @@ struct dead_box snapshot_box(const struct snapshot *snapshot);
  * exclusive. */
 void dataset_add_snapshot(struct dataset *dataset, struct snapshot *snapshot);
 void dataset_update_kept(struct dataset *dataset);
+
+/* ---- holding.c: no lock held ---- */
+
+/* Holds what is named "NAME" or "NAME@SNAPSHOT" and of that kind; its creation is durable then.
+ * NOT_FOUND, BUSY (a volume that is being made smaller), and as pool_commit(). */
+enum status holding_open(struct lfsx_pool *pool, const char *name, uint8_t kind,
+                         struct holding *holding);
+void holding_close(struct holding *holding);
 
 #endif

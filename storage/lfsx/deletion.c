@@ -6,11 +6,13 @@
  */
 #include "base/mem.h"
 #include "storage/lfsx/catalog.h"
+#include "storage/lfsx/lfsx_share.h"
 #include "storage/lfsx/pool.h"
 
 struct deletion {
     struct lfsx_pool *pool;
     const char *name;
+    uint8_t kind;
     uint32_t flags;
     uint64_t now_ns;
 };
@@ -47,7 +49,7 @@ static enum status delete_step(void *context, struct btree_cursor *cursor) {
     const struct deletion *deletion = context;
     struct lfsx_pool *pool = deletion->pool;
     struct dataset *d = dataset_find(pool, deletion->name);
-    if (d == NULL)
+    if (d == NULL || d->kind != deletion->kind)
         return STATUS_NOT_FOUND;
     if (d->flags & DISK_DATASET_PROTECTED)
         return STATUS_PERMISSION;
@@ -75,14 +77,23 @@ static enum status delete_step(void *context, struct btree_cursor *cursor) {
     return STATUS_OK;
 }
 
-enum status lfsx_volume_delete(struct lfsx_pool *pool, const char *name, uint32_t flags) {
-    struct deletion deletion = {pool, name, flags, os_wall_clock_ns()};
+static enum status delete_dataset(struct lfsx_pool *pool, const char *name, uint8_t kind,
+                                  uint32_t flags) {
+    struct deletion deletion = {pool, name, kind, flags, os_wall_clock_ns()};
     enum status status = pool_change(pool, delete_step, &deletion);
     if (status == STATUS_OK)
         status = pool_commit(pool);
     if (status == STATUS_OK)
         reaper_wake(pool);
     return status;
+}
+
+enum status lfsx_volume_delete(struct lfsx_pool *pool, const char *name, uint32_t flags) {
+    return delete_dataset(pool, name, DISK_DATASET_VOLUME, flags);
+}
+
+enum status lfsx_share_delete(struct lfsx_pool *pool, const char *name, uint32_t flags) {
+    return delete_dataset(pool, name, DISK_DATASET_SHARE, flags);
 }
 
 struct undeletion {

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/math.h"
 #include "base/mem.h"
+#include "storage/lfsx/inode.h"
 #include "storage/lfsx/pool.h"
 
 #define PUNCH_EXTENTS 256u /* per update, so that nobody waits long for the lock */
@@ -43,10 +44,12 @@ struct lookup {
     struct file *file;
     uint64_t first;
     struct block_map *map;
+    uint64_t size; /* the file's, at the same moment */
 };
 
 static enum status look_up(void *context, struct btree_cursor *cursor) {
     struct lookup *lookup = context;
+    lookup->size = lookup->file->size;
     return extents_lookup(lookup->file, lookup->first, lookup->map, cursor);
 }
 
@@ -92,15 +95,26 @@ static bool same_map(const struct block_map *a, const struct block_map *b) {
     return true;
 }
 
-/* Reads blocks [first, first + count) of the file into pages. */
-static enum status read_blocks(struct file *f, uint64_t first, uint64_t count, void *const *pages) {
+/* Clears what is in a hole or behind the file's end. */
+static void clear_nothing(const struct lookup *lookup, const struct block_map *map,
+                          void *const *pages) {
+    for (uint64_t i = 0; i < map->count; i++) {
+        uint64_t offset = (lookup->first + i) * LFSX_BLOCK_SIZE;
+        uint64_t keep = map->blocks[i] == 0 || lookup->size <= offset ? 0 : lookup->size - offset;
+        if (keep < LFSX_BLOCK_SIZE)
+            memset((char *)pages[i] + keep, 0, LFSX_BLOCK_SIZE - keep);
+    }
+}
+
+enum status file_read_blocks(struct file *f, uint64_t first, uint64_t count, void *const *pages,
+                             uint64_t *size) {
     struct block_map maps[2];
     enum status status = block_map_alloc(&maps[0], count);
     if (status != STATUS_OK)
         return status;
     status = block_map_alloc(&maps[1], count);
     unsigned now = 0;
-    struct lookup lookup = {f, first, &maps[now]};
+    struct lookup lookup = {f, first, &maps[now], 0};
     if (status == STATUS_OK)
         status = pool_look(pool_of(f), look_up, &lookup);
     while (status == STATUS_OK) {
@@ -117,9 +131,9 @@ static enum status read_blocks(struct file *f, uint64_t first, uint64_t count, v
         }
         now ^= 1;
     }
-    for (uint64_t i = 0; status == STATUS_OK && i < count; i++)
-        if (maps[now].blocks[i] == 0)
-            memset(pages[i], 0, LFSX_BLOCK_SIZE);
+    if (status == STATUS_OK)
+        clear_nothing(&lookup, &maps[now], pages);
+    *size = lookup.size;
     block_map_free(&maps[0]);
     block_map_free(&maps[1]);
     return status;
@@ -130,7 +144,9 @@ enum status file_read(struct file *f, struct lfsx_buffer *buffer) {
         return STATUS_OUT_OF_RANGE;
     POOL_COUNT(pool_of(f), reads, 1);
     POOL_COUNT(pool_of(f), read_bytes, buffer->length);
-    return read_blocks(f, buffer->offset / LFSX_BLOCK_SIZE, buffer->block_count, buffer->blocks);
+    uint64_t size;
+    return file_read_blocks(f, buffer->offset / LFSX_BLOCK_SIZE, buffer->block_count,
+                            buffer->blocks, &size);
 }
 
 /* Completes a block that the payload covers in [begin, end) only, from what the volume has. */
@@ -142,7 +158,8 @@ static enum status complete_block(struct file *f, uint64_t block, char *page, ui
     if (old == NULL)
         return STATUS_NO_MEMORY;
     void *pages[1] = {old};
-    enum status status = read_blocks(f, block, 1, pages);
+    uint64_t size;
+    enum status status = file_read_blocks(f, block, 1, pages, &size);
     if (status == STATUS_OK) {
         memcpy(page, old, begin);
         memcpy(page + end, old + end, LFSX_BLOCK_SIZE - end);
@@ -151,7 +168,7 @@ static enum status complete_block(struct file *f, uint64_t block, char *page, ui
     return status;
 }
 
-static enum status complete_ends(struct file *f, struct lfsx_buffer *buffer) {
+enum status file_complete_ends(struct file *f, struct lfsx_buffer *buffer) {
     uint64_t first = buffer->offset / LFSX_BLOCK_SIZE;
     uint32_t begin = (uint32_t)(buffer->offset % LFSX_BLOCK_SIZE);
     uint64_t last = buffer->block_count - 1;
@@ -183,6 +200,7 @@ struct replacement {
     struct file *file;
     uint64_t first;
     const struct block_map *map;
+    struct file_growth growth;
 };
 
 /* The map's words are little-endian already, this being x86-64. */
@@ -193,7 +211,10 @@ static void journal_write(const struct replacement *r) {
     struct disk_record_write record = {.dataset = le64_make(r->file->dataset->id),
                                        .inode = le64_make(r->file->inode),
                                        .first = le64_make(r->first),
-                                       .count = le32_make((uint32_t)r->map->count)};
+                                       .count = le32_make((uint32_t)r->map->count),
+                                       .modified_ns = le64_make(r->growth.now_ns)};
+    if (r->file->in_share)
+        record.size = le64_make(r->file->size);
     size_t bytes = r->map->count * sizeof(le64);
     struct span spans[] = {
         {&record, sizeof record}, {r->map->blocks, bytes}, {r->map->checksums, bytes}};
@@ -208,25 +229,30 @@ static enum status replace_step(void *context, struct btree_cursor *cursor) {
     enum status status =
         extents_prefetch(f, r->first, r->map->count, extents_count(r->map), cursor, &need);
     need.record = sizeof(struct disk_record_write) + 2 * r->map->count * sizeof(le64);
+    if (status == STATUS_OK && f->in_share)
+        status = inode_prefetch(f, cursor, &need);
     if (status == STATUS_OK)
         status = pool_update_begin(pool_of(f), &need);
     if (status != STATUS_OK)
         return status;
+    uint64_t blocks = f->dataset->data_blocks;
     extents_punch(f, r->first, r->map->count);
     extents_add(f, r->first, r->map);
+    if (f->in_share)
+        inode_content_changed(f, f->dataset->data_blocks - blocks, r->growth.end, r->growth.now_ns);
     journal_write(r);
     pool_update_end(pool_of(f));
     return STATUS_OK;
 }
 
-enum status file_replace(struct file *f, uint64_t first, const struct block_map *map) {
-    struct replacement replacement = {f, first, map};
+enum status file_replace(struct file *f, uint64_t first, const struct block_map *map,
+                         const struct file_growth *growth) {
+    struct replacement replacement = {f, first, map, *growth};
     return pool_change(pool_of(f), replace_step, &replacement);
 }
 
-/* Writes whole blocks to new space and makes them the volume's. */
-static enum status write_blocks(struct file *f, uint64_t first, uint64_t count,
-                                void *const *pages) {
+enum status file_write_blocks(struct file *f, uint64_t first, uint64_t count, void *const *pages,
+                              const struct file_growth *growth) {
     struct block_map map;
     enum status status = block_map_alloc(&map, count);
     if (status != STATUS_OK)
@@ -242,7 +268,7 @@ static enum status write_blocks(struct file *f, uint64_t first, uint64_t count,
     if (status != STATUS_OK) {
         pool_fail(pool_of(f), status, "data could not be written");
     } else {
-        status = file_replace(f, first, &map);
+        status = file_replace(f, first, &map, growth);
     }
     if (status != STATUS_OK)
         cancel_space(pool_of(f), &map);
@@ -250,7 +276,7 @@ static enum status write_blocks(struct file *f, uint64_t first, uint64_t count,
     return status;
 }
 
-static enum status finish_write(struct file *f, enum status status, uint32_t flags) {
+enum status file_finish_write(struct file *f, enum status status, uint32_t flags) {
     if (status != STATUS_OK)
         return status;
     if (flags & LFSX_FUA)
@@ -258,6 +284,8 @@ static enum status finish_write(struct file *f, enum status status, uint32_t fla
     pool_throttle(pool_of(f));
     return STATUS_OK;
 }
+
+static const struct file_growth no_growth;
 
 enum status file_write(struct file *f, struct lfsx_buffer *buffer, uint32_t flags) {
     if (!math_range_inside(buffer->offset, buffer->length, file_end(f)))
@@ -268,27 +296,29 @@ enum status file_write(struct file *f, struct lfsx_buffer *buffer, uint32_t flag
     uint64_t first = buffer->offset / LFSX_BLOCK_SIZE;
     struct rangelock_hold hold;
     rangelock_acquire(&f->ranges, &hold, first, buffer->block_count);
-    status = complete_ends(f, buffer);
+    status = file_complete_ends(f, buffer);
     if (status == STATUS_OK)
-        status = write_blocks(f, first, buffer->block_count, buffer->blocks);
+        status = file_write_blocks(f, first, buffer->block_count, buffer->blocks, &no_growth);
     rangelock_release(&f->ranges, &hold);
     POOL_COUNT(pool_of(f), writes, 1);
     POOL_COUNT(pool_of(f), written_bytes, status == STATUS_OK ? buffer->length : 0);
-    return finish_write(f, status, flags);
+    return file_finish_write(f, status, flags);
 }
 
 struct punch {
     struct file *file;
     uint64_t at, end; /* blocks */
+    uint64_t now_ns;  /* 0: the file's times stay */
 };
 
-static void journal_punch(struct file *f, uint64_t first, uint64_t count) {
+static void journal_punch(struct file *f, uint64_t first, uint64_t count, uint64_t now_ns) {
     if (pool_of(f)->journal == NULL)
         return;
     struct disk_record_punch record = {.dataset = le64_make(f->dataset->id),
                                        .inode = le64_make(f->inode),
                                        .first = le64_make(first),
-                                       .count = le64_make(count)};
+                                       .count = le64_make(count),
+                                       .modified_ns = le64_make(now_ns)};
     struct span span = {&record, sizeof record};
     (void)journal_add(pool_of(f)->journal, DISK_RECORD_PUNCH, &span, 1);
 }
@@ -312,21 +342,28 @@ static enum status punch_step(void *context, struct btree_cursor *cursor) {
     need.frees = true;
     need.held = f->tree->kept > 0;
     need.record = sizeof(struct disk_record_punch);
+    if (status == STATUS_OK && f->in_share)
+        status = inode_prefetch(f, cursor, &need);
     if (status == STATUS_OK)
         status = pool_update_begin(pool_of(f), &need);
     if (status != STATUS_OK)
         return status;
+    uint64_t blocks = f->dataset->data_blocks;
     extents_punch(f, begin, end - begin);
-    journal_punch(f, begin, end - begin);
+    if (f->in_share)
+        inode_content_changed(f, f->dataset->data_blocks - blocks, 0, p->now_ns);
+    journal_punch(f, begin, end - begin, p->now_ns);
     pool_update_end(pool_of(f));
     p->at = end;
     return STATUS_OK;
 }
 
-enum status file_punch(struct file *f, uint64_t first, uint64_t count) {
-    struct punch punch = {f, first, first + count};
+enum status file_punch(struct file *f, uint64_t first, uint64_t count, uint64_t now_ns) {
+    struct punch punch = {f, first, first + count, now_ns};
     enum status status = STATUS_OK;
     while (status == STATUS_OK && punch.at < punch.end) {
+        if (f->stop != NULL && __atomic_load_n(f->stop, __ATOMIC_RELAXED))
+            return STATUS_SHUTDOWN;
         status = pool_change(pool_of(f), punch_step, &punch);
         if (status == STATUS_OK)
             pool_throttle(pool_of(f));
@@ -339,7 +376,7 @@ static enum status punch_range(struct file *f, uint64_t first, uint64_t count) {
         return STATUS_OK;
     struct rangelock_hold hold;
     rangelock_acquire(&f->ranges, &hold, first, count);
-    enum status status = file_punch(f, first, count);
+    enum status status = file_punch(f, first, count, 0);
     rangelock_release(&f->ranges, &hold);
     return status;
 }
@@ -365,7 +402,7 @@ enum status file_trim(struct file *f, uint64_t offset, uint64_t length, uint32_t
     uint64_t count;
     whole_blocks(f, offset, length, &first, &count);
     POOL_COUNT(pool_of(f), trims, 1);
-    return finish_write(f, punch_range(f, first, count), flags);
+    return file_finish_write(f, punch_range(f, first, count), flags);
 }
 
 /* Writes zeros, at most LFSX_MAX_IO of them at a time. */
@@ -413,5 +450,5 @@ enum status file_zero(struct file *f, uint64_t offset, uint64_t length, uint32_t
         status = write_zeros(f, offset, length);
     else
         status = zero_with_hole(f, offset, length);
-    return finish_write(f, status, flags);
+    return file_finish_write(f, status, flags);
 }

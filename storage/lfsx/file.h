@@ -25,7 +25,11 @@ struct file {
     uint64_t size;           /* bytes, as its inode says; pool->lock */
     uint64_t closed_from;    /* bytes from here on are not there yet; UINT64_MAX: all are */
     bool read_only;          /* a snapshot's */
-    struct rangelock ranges; /* blocks that a write is under way to */
+    bool in_share;           /* updates keep its inode item (inode.h) */
+    const bool *stop;        /* what it holds is being freed, until this is true; NULL: it is not */
+    struct rangelock ranges; /* blocks that a write is under way to; of a share's file up to
+                                DISK_FILE_BLOCKS_MAX, and whoever makes it longer holds the block
+                                that it ended in, too */
 };
 
 void file_init(struct file *file, struct dataset *dataset, struct btree *tree, uint64_t inode);
@@ -55,11 +59,31 @@ enum status file_write(struct file *file, struct lfsx_buffer *buffer, uint32_t f
 enum status file_trim(struct file *file, uint64_t offset, uint64_t length, uint32_t flags);
 enum status file_zero(struct file *file, uint64_t offset, uint64_t length, uint32_t flags);
 
-/* Makes the blocks that the map names, which are in flight, the file's from `first` on. */
-enum status file_replace(struct file *file, uint64_t first, const struct block_map *map);
+/* ---- file.c, for share_data.c and recover.c; no lock held but that of the range ---- */
 
-/* Makes a hole of [first, first + count), in steps that each are an update. */
-enum status file_punch(struct file *file, uint64_t first, uint64_t count);
+/* What a change does to the inode of a share's file; of a volume: zeros. */
+struct file_growth {
+    uint64_t end;    /* it is at least this long afterwards: bytes */
+    uint64_t now_ns; /* its times; 0: they stay */
+};
+
+/* Reads blocks [first, first + count) into pages; what is in a hole or behind the end reads as
+ * zeros. *size is the file's at that moment. */
+enum status file_read_blocks(struct file *file, uint64_t first, uint64_t count, void *const *pages,
+                             uint64_t *size);
+/* Completes the buffer's first and last block from what is there. */
+enum status file_complete_ends(struct file *file, struct lfsx_buffer *buffer);
+/* Writes whole blocks to new space and makes them the file's. */
+enum status file_write_blocks(struct file *file, uint64_t first, uint64_t count, void *const *pages,
+                              const struct file_growth *growth);
+/* What is left to do of a write: to make it durable, or not to let too much gather. */
+enum status file_finish_write(struct file *file, enum status status, uint32_t flags);
+/* Makes the blocks that the map names, which are in flight, the file's from `first` on. */
+enum status file_replace(struct file *file, uint64_t first, const struct block_map *map,
+                         const struct file_growth *growth);
+/* Makes a hole of [first, first + count), in steps that each are an update. SHUTDOWN: file->stop
+ * says so; the next open goes on. */
+enum status file_punch(struct file *file, uint64_t first, uint64_t count, uint64_t now_ns);
 
 /* ---- extents.c ---- */
 

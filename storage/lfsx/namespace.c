@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Volumes come into being and change their names: new, as clones of a snapshot, and in the place of
- * one that is taken back to a snapshot. Each of these is one update, and durable on return.
+ * Volumes and shares come into being and change their names: new, as clones of a snapshot, and in
+ * the place of one that is taken back to a snapshot. Each of these is one update, and durable on
+ * return.
  */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "storage/lfsx/catalog.h"
+#include "storage/lfsx/lfsx_share.h"
 #include "storage/lfsx/lfsx_snapshot.h"
 #include "storage/lfsx/pool.h"
 
@@ -46,7 +48,10 @@ static enum status complete(struct creation *creation, pool_step *step) {
 
 static void insert_inode(struct dataset *d) {
     struct key key = {.inode = DISK_ROOT_INODE, .type = DISK_TYPE_INODE};
-    struct disk_inode inode = {.mode = le32_make(DISK_MODE_REGULAR | 0600u),
+    bool share = d->kind == DISK_DATASET_SHARE;
+    uint32_t mode = share ? DISK_MODE_DIRECTORY | 0755u : DISK_MODE_REGULAR | 0600u;
+    struct disk_inode inode = {.mode = le32_make(mode),
+                               .parent = le64_make(share ? DISK_ROOT_INODE : 0),
                                .links = le32_make(1),
                                .size = le64_make(d->file.size),
                                .modified_ns = le64_make(d->created_ns),
@@ -105,7 +110,18 @@ enum status lfsx_volume_create(struct lfsx_pool *pool, const char *name, uint64_
     enum status status = new_dataset(pool, name, &creation.dataset);
     if (status != STATUS_OK)
         return status;
+    creation.dataset->kind = DISK_DATASET_VOLUME;
     creation.dataset->file.size = size;
+    return complete(&creation, create_step);
+}
+
+enum status lfsx_share_create(struct lfsx_pool *pool, const char *name) {
+    struct creation creation = {.pool = pool};
+    enum status status = new_dataset(pool, name, &creation.dataset);
+    if (status != STATUS_OK)
+        return status;
+    creation.dataset->kind = DISK_DATASET_SHARE;
+    creation.dataset->next_inode = DISK_ROOT_INODE + 1;
     return complete(&creation, create_step);
 }
 
@@ -117,6 +133,8 @@ static struct snapshot *find_source(const struct creation *creation) {
 /* The clone's tree is the snapshot's. All of it belongs to the snapshot's dataset, or to what that
  * was cloned from. */
 static void share_tree(struct dataset *d, struct snapshot *s) {
+    d->kind = s->dataset->kind;
+    d->next_inode = __atomic_load_n(&s->dataset->next_inode, __ATOMIC_RELAXED);
     d->origin_id = s->dataset->id;
     d->origin = s;
     s->clone_count++;

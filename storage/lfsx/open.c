@@ -12,6 +12,7 @@
 static void init_locks(struct lfsx_pool *pool) {
     os_rwlock_init(&pool->lock);
     os_mutex_init(&pool->grow_lock);
+    os_mutex_init(&pool->share_lock);
     os_mutex_init(&pool->commit_lock);
     os_condition_init(&pool->commit_done);
     os_condition_init(&pool->keeper_wake);
@@ -22,6 +23,7 @@ static void init_locks(struct lfsx_pool *pool) {
 static void destroy_locks(struct lfsx_pool *pool) {
     os_rwlock_destroy(&pool->lock);
     os_mutex_destroy(&pool->grow_lock);
+    os_mutex_destroy(&pool->share_lock);
     os_mutex_destroy(&pool->commit_lock);
     os_condition_destroy(&pool->commit_done);
     os_condition_destroy(&pool->keeper_wake);

@@ -2,10 +2,10 @@
 /*
  * An open pool, as the files of this folder share it.
  *
- * Lock order: grow_lock, dataset range lock -> commit_lock -> lock -> journal's, allocator.lock ->
- * state_lock. No lock of these is held across I/O but the range lock (which only overlapping writes
- * of one volume wait for) and, by whoever runs the checkpoint, the right to run it
- * (checkpoint_running).
+ * Lock order: grow_lock; share_lock -> dataset range lock -> record locks of transactions ->
+ * commit_lock -> lock -> journal's, allocator.lock -> state_lock. No lock of these is held across
+ * I/O but share_lock, the range lock (which only overlapping writes of one file wait for), record
+ * locks and, by whoever runs the checkpoint, the right to run it (checkpoint_running).
  *
  * Generations: changes belong to the running generation, whose number is that of the checkpoint
  * that will make them durable. pool_freeze (checkpoint.c) ends it in one instant under the
@@ -55,7 +55,8 @@ struct lfsx_pool {
     bool
         recovering; /* the journal is being replayed: changes stay in memory, reserve may be used */
 
-    struct os_mutex grow_lock; /* one grows the pool at a time; held across I/O; see grow.c */
+    struct os_mutex grow_lock;  /* one grows the pool at a time; held across I/O; see grow.c */
+    struct os_mutex share_lock; /* guards dataset.share; see share.h */
 
     struct os_mutex commit_lock; /* guards those below; see checkpoint.c */
     struct os_condition commit_done;

@@ -15,12 +15,20 @@
 #include "base/math.h"
 #include "base/mem.h"
 #include "storage/lfsx/pool.h"
+#include "storage/lfsx/records.h"
 
-/* A write record that was found to make sense. */
+/* A write record, taken apart. */
 struct write_record {
-    struct file *file;
+    uint64_t dataset, inode;
     uint64_t first;
     struct block_map map; /* points into the record */
+    struct file_growth growth;
+};
+
+/* The file that a record is about. */
+struct target {
+    struct file *file;
+    struct file share_file; /* for as long as the record is replayed */
 };
 
 struct journal_area pool_journal_area(const struct lfsx_pool *pool) {
@@ -31,19 +39,55 @@ struct journal_area pool_journal_area(const struct lfsx_pool *pool) {
     return area;
 }
 
-static struct file *find_file(struct lfsx_pool *pool, le64 dataset_id, le64 inode) {
-    struct dataset *dataset = dataset_find_id(pool, le64_get(dataset_id));
-    if (dataset == NULL || le64_get(inode) != dataset->file.inode)
-        return NULL;
-    return &dataset->file;
+struct look {
+    struct file *file;
+    struct disk_inode item;
+};
+
+static enum status look_up_inode(void *context, struct btree_cursor *cursor) {
+    struct look *look = context;
+    return inode_look(look->file->tree, look->file->inode, &look->item, cursor);
 }
 
-static bool range_is_inside(const struct file *f, uint64_t first, uint64_t count) {
-    return count > 0 && math_range_inside(first, count, math_divide_up(f->size, LFSX_BLOCK_SIZE));
+/* Brings a file of a share into memory, as the records before this one left it. */
+static enum status open_share_file(struct dataset *dataset, uint64_t inode, struct file *file) {
+    file_init(file, dataset, &dataset->tree, inode);
+    file->in_share = true;
+    struct look look = {.file = file};
+    enum status status = pool_look(dataset->pool, look_up_inode, &look);
+    file->size = le64_get(look.item.size);
+    if (status == STATUS_OK && (le32_get(look.item.mode) & DISK_MODE_KIND) != DISK_MODE_REGULAR)
+        status = STATUS_NOT_FOUND;
+    if (status != STATUS_OK)
+        file_destroy(file);
+    return status == STATUS_NOT_FOUND ? STATUS_CORRUPT : status;
 }
 
-/* The one validator of write records. The words are native: x86-64 is little-endian, and the
- * journal aligns its records to eight bytes. */
+/* CORRUPT: it is not there. */
+static enum status find_target(struct lfsx_pool *pool, uint64_t dataset_id, uint64_t inode,
+                               struct target *target) {
+    struct dataset *dataset = dataset_find_id(pool, dataset_id);
+    if (dataset == NULL)
+        return STATUS_CORRUPT;
+    target->file = dataset->kind == DISK_DATASET_SHARE ? &target->share_file : &dataset->file;
+    if (dataset->kind == DISK_DATASET_SHARE)
+        return open_share_file(dataset, inode, &target->share_file);
+    return inode == dataset->file.inode ? STATUS_OK : STATUS_CORRUPT;
+}
+
+static void release_target(struct target *target) {
+    if (target->file == &target->share_file)
+        file_destroy(&target->share_file);
+}
+
+/* Whether the range is one of a file that has, in the end, `size` bytes. */
+static bool range_is_inside(uint64_t first, uint64_t count, uint64_t size) {
+    return count > 0 && size <= LFSX_VOLUME_SIZE_MAX &&
+           math_range_inside(first, count, math_divide_up(size, LFSX_BLOCK_SIZE));
+}
+
+/* What can be told of a write record without its file. The words are native: x86-64 is
+ * little-endian, and the journal aligns its records to eight bytes. */
 static enum status parse_write(struct lfsx_pool *pool, const void *payload, uint32_t length,
                                struct write_record *out) {
     const struct disk_record_write *record = payload;
@@ -52,10 +96,10 @@ static enum status parse_write(struct lfsx_pool *pool, const void *payload, uint
     uint64_t count = le32_get(record->count);
     if (length != sizeof *record + 2 * count * sizeof(le64))
         return STATUS_CORRUPT;
-    out->file = find_file(pool, record->dataset, record->inode);
+    out->dataset = le64_get(record->dataset);
+    out->inode = le64_get(record->inode);
     out->first = le64_get(record->first);
-    if (out->file == NULL || !range_is_inside(out->file, out->first, count))
-        return STATUS_CORRUPT;
+    out->growth = (struct file_growth){le64_get(record->size), le64_get(record->modified_ns)};
     uint64_t *words = (uint64_t *)(uintptr_t)record->words;
     ASSERT((uintptr_t)words % sizeof *words == 0);
     out->map = (struct block_map){.count = count, .blocks = words, .checksums = words + count};
@@ -105,8 +149,23 @@ static enum status claim(void *context, uint32_t type, const void *payload, uint
     return STATUS_OK;
 }
 
-static enum status replay_write(struct lfsx_pool *pool, const struct write_record *record) {
-    enum status status = file_replace(record->file, record->first, &record->map);
+static enum status replay_write(struct lfsx_pool *pool, const void *payload, uint32_t length) {
+    struct write_record record;
+    if (parse_write(pool, payload, length, &record) != STATUS_OK)
+        return makes_no_sense(pool, "of a write is malformed");
+    struct target target;
+    enum status status = find_target(pool, record.dataset, record.inode, &target);
+    if (status == STATUS_CORRUPT)
+        return makes_no_sense(pool, "of a write names what is not there");
+    if (status != STATUS_OK)
+        return status;
+    struct file *f = target.file;
+    uint64_t size = f->in_share ? record.growth.end : f->size;
+    if (size >= f->size && range_is_inside(record.first, record.map.count, size))
+        status = file_replace(f, record.first, &record.map, &record.growth);
+    else
+        status = makes_no_sense(pool, "of a write does not fit its file");
+    release_target(&target);
     return status == STATUS_OK ? dead_drain(pool) : status;
 }
 
@@ -114,23 +173,40 @@ static enum status replay_punch(struct lfsx_pool *pool, const void *payload, uin
     const struct disk_record_punch *record = payload;
     if (length != sizeof *record)
         return makes_no_sense(pool, "of a trim is malformed");
-    struct file *f = find_file(pool, record->dataset, record->inode);
+    struct target target;
+    enum status status =
+        find_target(pool, le64_get(record->dataset), le64_get(record->inode), &target);
+    if (status == STATUS_CORRUPT)
+        return makes_no_sense(pool, "of a trim names what is not there");
+    if (status != STATUS_OK)
+        return status;
     uint64_t first = le64_get(record->first);
     uint64_t count = le64_get(record->count);
-    if (f == NULL || !range_is_inside(f, first, count))
-        return makes_no_sense(pool, "of a trim names what is not there");
-    return file_punch(f, first, count);
+    struct file *f = target.file;
+    if (range_is_inside(first, count, f->in_share ? LFSX_VOLUME_SIZE_MAX : f->size))
+        status = file_punch(f, first, count, le64_get(record->modified_ns));
+    else
+        status = makes_no_sense(pool, "of a trim does not fit its file");
+    release_target(&target);
+    return status;
+}
+
+static enum status replay_items(struct lfsx_pool *pool, const void *payload, uint32_t length) {
+    enum status status = records_replay(pool, payload, length);
+    if (status == STATUS_OK)
+        status = dead_drain(pool);
+    return status == STATUS_CORRUPT ? makes_no_sense(pool, "of a share's items makes no sense")
+                                    : status;
 }
 
 /* A journal_record: makes it happen again. */
 static enum status replay(void *context, uint32_t type, const void *payload, uint32_t length) {
     struct lfsx_pool *pool = context;
-    struct write_record record;
     switch (type) {
     case DISK_RECORD_WRITE:
-        if (parse_write(pool, payload, length, &record) != STATUS_OK)
-            return makes_no_sense(pool, "of a write is malformed");
-        return replay_write(pool, &record);
+        return replay_write(pool, payload, length);
+    case DISK_RECORD_ITEMS:
+        return replay_items(pool, payload, length);
     case DISK_RECORD_PUNCH:
         return replay_punch(pool, payload, length);
     default:

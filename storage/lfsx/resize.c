@@ -27,7 +27,7 @@ static enum status hold(struct resize *resize, const char *name, bool may_shrink
     enum status status = STATUS_OK;
     os_rwlock_lock_exclusive(&pool->lock);
     struct dataset *d = dataset_find(pool, name);
-    if (d == NULL)
+    if (d == NULL || d->kind != DISK_DATASET_VOLUME)
         status = STATUS_NOT_FOUND;
     else if (resize->size < d->file.size && !may_shrink)
         status = STATUS_INVALID;
@@ -64,7 +64,7 @@ static enum status cut(struct resize *resize) {
     uint64_t rest = MATH_MIN(whole, resize->old_size) - resize->size;
     enum status status = STATUS_OK;
     if (whole < end)
-        status = file_punch(f, whole / LFSX_BLOCK_SIZE, (end - whole) / LFSX_BLOCK_SIZE);
+        status = file_punch(f, whole / LFSX_BLOCK_SIZE, (end - whole) / LFSX_BLOCK_SIZE, 0);
     if (status == STATUS_OK && rest > 0)
         status = file_zero(f, resize->size, rest, LFSX_NO_HOLE);
     return status;

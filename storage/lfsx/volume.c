@@ -1,57 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Volumes as clients use them: handles on the file of a dataset. */
-#include "base/assert.h"
 #include "base/format.h"
 #include "base/mem.h"
 #include "storage/lfsx/pool.h"
-
-/* "VOLUME@SNAPSHOT" or "VOLUME", looked up and held. NOT_FOUND, BUSY. Lock exclusive. */
-static enum status find_and_hold(struct lfsx_pool *pool, const char *name, struct lfsx_volume *v) {
-    const char *at = strchr(name, '@');
-    size_t length = at == NULL ? strlen(name) : (size_t)(at - name);
-    if (length > LFSX_NAME_MAX)
-        return STATUS_NOT_FOUND;
-    char volume[LFSX_NAME_MAX + 1] = {0};
-    memcpy(volume, name, length);
-    v->dataset = dataset_find(pool, volume);
-    if (v->dataset == NULL)
-        return STATUS_NOT_FOUND;
-    if (v->dataset->is_shrinking)
-        return STATUS_BUSY;
-    v->file = &v->dataset->file;
-    if (at != NULL) {
-        v->snapshot = snapshot_find(v->dataset, at + 1);
-        if (v->snapshot == NULL)
-            return STATUS_NOT_FOUND;
-        v->file = &v->snapshot->file;
-        v->snapshot->open_count++;
-    }
-    v->dataset->open_count++;
-    return STATUS_OK;
-}
-
-static void let_go(struct lfsx_volume *v) {
-    struct lfsx_pool *pool = v->dataset->pool;
-    os_rwlock_lock_exclusive(&pool->lock);
-    ASSERT(v->dataset->open_count > 0);
-    v->dataset->open_count--;
-    if (v->snapshot != NULL) {
-        ASSERT(v->snapshot->open_count > 0);
-        v->snapshot->open_count--;
-    }
-    os_rwlock_unlock_exclusive(&pool->lock);
-    os_free(v);
-}
-
-/* No journal record may name a volume that a power cut would undo, so nobody gets a handle before
- * its creation is durable. */
-static enum status settle_creation(struct dataset *d) {
-    struct lfsx_pool *pool = d->pool;
-    os_mutex_lock(&pool->commit_lock);
-    bool durable = pool->durable_generation >= d->created_in;
-    os_mutex_unlock(&pool->commit_lock);
-    return durable ? STATUS_OK : pool_checkpoint(pool);
-}
 
 enum status lfsx_volume_open(struct lfsx_pool *pool, const char *name,
                              struct lfsx_volume **volume) {
@@ -59,24 +10,19 @@ enum status lfsx_volume_open(struct lfsx_pool *pool, const char *name,
     struct lfsx_volume *v = os_alloc_zeroed(sizeof *v);
     if (v == NULL)
         return STATUS_NO_MEMORY;
-    os_rwlock_lock_exclusive(&pool->lock);
-    enum status status = find_and_hold(pool, name, v);
-    os_rwlock_unlock_exclusive(&pool->lock);
+    enum status status = holding_open(pool, name, DISK_DATASET_VOLUME, &v->holding);
     if (status != STATUS_OK) {
         os_free(v);
         return status;
     }
-    status = settle_creation(v->dataset);
-    if (status != STATUS_OK) {
-        let_go(v);
-        return status;
-    }
+    v->file = v->holding.snapshot != NULL ? &v->holding.snapshot->file : &v->holding.dataset->file;
     *volume = v;
     return STATUS_OK;
 }
 
 void lfsx_volume_close(struct lfsx_volume *v) {
-    let_go(v);
+    holding_close(&v->holding);
+    os_free(v);
 }
 
 static uint32_t count_snapshots(const struct dataset *d) {
@@ -118,21 +64,24 @@ static void fill_snapshot_info(const struct snapshot *s, struct lfsx_volume_info
 }
 
 void lfsx_volume_info(struct lfsx_volume *v, struct lfsx_volume_info *info) {
-    os_rwlock_lock_shared(&v->dataset->pool->lock);
-    fill_info(v->dataset, info);
-    if (v->snapshot != NULL)
-        fill_snapshot_info(v->snapshot, info);
-    os_rwlock_unlock_shared(&v->dataset->pool->lock);
+    os_rwlock_lock_shared(&v->holding.dataset->pool->lock);
+    fill_info(v->holding.dataset, info);
+    if (v->holding.snapshot != NULL)
+        fill_snapshot_info(v->holding.snapshot, info);
+    os_rwlock_unlock_shared(&v->holding.dataset->pool->lock);
 }
 
-/* The volume with the lowest identifier that is at least `id`. */
+/* The volume, or of deleted ones also the share, with the lowest identifier that is at least `id`.
+ */
 static bool next_info(struct lfsx_pool *pool, uint64_t id, uint8_t state,
                       struct lfsx_volume_info *info) {
     struct dataset *next = NULL;
     os_rwlock_lock_shared(&pool->lock);
     LIST_FOR_EACH(link, &pool->datasets) {
         struct dataset *d = LIST_CONTAINER(link, struct dataset, link);
-        if (d->state == state && d->id >= id && (next == NULL || d->id < next->id))
+        bool wanted =
+            d->state == state && (d->kind == DISK_DATASET_VOLUME || state != DISK_DATASET_LIVE);
+        if (wanted && d->id >= id && (next == NULL || d->id < next->id))
             next = d;
     }
     if (next != NULL)

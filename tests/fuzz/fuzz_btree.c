@@ -54,7 +54,7 @@ static void require_item(const struct tree *tree, const struct item *item, unsig
 }
 
 static void change_slot(struct tree *tree, unsigned slot, uint8_t length) {
-    struct btree *btree = &tree->volume->dataset->tree;
+    struct btree *btree = &tree->volume->holding.dataset->tree;
     struct key key = slot_key(slot);
     bool was = tree->lengths[slot] != 0;
     tree->lengths[slot] = length;
@@ -75,7 +75,7 @@ static void change_slot(struct tree *tree, unsigned slot, uint8_t length) {
 static enum status change_step(void *context, struct btree_cursor *cursor) {
     struct change *change = context;
     struct tree *tree = change->tree;
-    struct btree *btree = &tree->volume->dataset->tree;
+    struct btree *btree = &tree->volume->holding.dataset->tree;
     struct key first = slot_key(change->first);
     struct key last = slot_key(change->first + change->count - 1);
     uint64_t leaves;
@@ -107,7 +107,7 @@ static enum status walk_step(void *context, struct btree_cursor *cursor) {
     const struct tree *tree = change->tree;
     struct key key = slot_key(change->first);
     unsigned slot = next_present(tree, change->first);
-    enum status status = btree_seek(&change->tree->volume->dataset->tree, &key, cursor);
+    enum status status = btree_seek(&change->tree->volume->holding.dataset->tree, &key, cursor);
     for (unsigned i = 0; i < change->count && status == STATUS_OK; i++) {
         struct item item = btree_item(cursor);
         REQUIRE(slot < SLOTS);
@@ -124,7 +124,8 @@ static enum status walk_step(void *context, struct btree_cursor *cursor) {
 static enum status floor_step(void *context, struct btree_cursor *cursor) {
     struct change *change = context;
     struct key key = slot_key(change->first);
-    enum status status = btree_seek_floor(&change->tree->volume->dataset->tree, &key, cursor);
+    enum status status =
+        btree_seek_floor(&change->tree->volume->holding.dataset->tree, &key, cursor);
     if (status == STATUS_AGAIN)
         return status;
     REQUIRE(status == STATUS_OK); /* before all extents stands the inode */

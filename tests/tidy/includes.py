@@ -23,7 +23,7 @@ MAY_INCLUDE = {
     "host/sim": ["base"],
     "drivers": ["base", "kernel"],
     "net": ["base"],
-    "services": ["base", "storage/lfsx/lfsx.h", "net/net.h"],
+    "services": ["base", "storage/lfsx/lfsx.h", "storage/lfsx/lfsx_share.h", "net/net.h"],
     "tools": ["base", "host/host.h", "storage/lfsx/lfsx.h", "storage/lfsx/lfsx_print.h", "services",
               "net/net.h"],
 }

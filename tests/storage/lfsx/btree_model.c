@@ -70,7 +70,7 @@ static void change_slot(struct change *change, uint64_t slot) {
     struct model *model = change->model;
     struct model_item *item = &model->items[slot];
     struct key key = slot_key(slot);
-    struct btree *tree = &model->volume->dataset->tree;
+    struct btree *tree = &model->volume->holding.dataset->tree;
     bool was = item->count != 0;
     model->changes++;
     if (change->remove) {
@@ -93,7 +93,7 @@ static void change_slot(struct change *change, uint64_t slot) {
 
 static enum status change_step(void *context, struct btree_cursor *cursor) {
     struct change *change = context;
-    struct btree *tree = &change->model->volume->dataset->tree;
+    struct btree *tree = &change->model->volume->holding.dataset->tree;
     struct key first = slot_key(change->first);
     struct key last = slot_key(change->first + change->count - 1);
     uint64_t leaves;
@@ -138,7 +138,7 @@ static uint64_t next_present(const struct model *model, uint64_t slot) {
 static enum status walk(struct search *search, struct btree_cursor *cursor) {
     struct model *model = search->model;
     struct key key = slot_key(search->slot);
-    enum status status = btree_seek(&model->volume->dataset->tree, &key, cursor);
+    enum status status = btree_seek(&model->volume->holding.dataset->tree, &key, cursor);
     uint64_t slot = next_present(model, search->slot);
     for (unsigned i = 0; i < search->steps && status == STATUS_OK; i++) {
         struct item item = btree_item(cursor);
@@ -156,7 +156,7 @@ static enum status walk(struct search *search, struct btree_cursor *cursor) {
 static enum status search_step(void *context, struct btree_cursor *cursor) {
     struct search *search = context;
     struct model *model = search->model;
-    struct btree *tree = &model->volume->dataset->tree;
+    struct btree *tree = &model->volume->holding.dataset->tree;
     struct key key = slot_key(search->slot);
     if (search->look == LOOK_SEEK)
         return walk(search, cursor);
@@ -254,8 +254,8 @@ static void random_life(void **state) {
     search(&model, LOOK_SEEK, 0, SLOTS + 1);
     for (uint64_t slot = 0; slot < SLOTS; slot += 50) /* until there is one leaf again */
         change(&model, slot, 50, true);
-    assert_int_equal(model.volume->dataset->tree.root.level, 0);
-    assert_int_equal(model.volume->dataset->tree.nodes, 1);
+    assert_int_equal(model.volume->holding.dataset->tree.root.level, 0);
+    assert_int_equal(model.volume->holding.dataset->tree.nodes, 1);
     printf("btree_model: %llu changes, %llu searches\n", (unsigned long long)model.changes,
            (unsigned long long)model.looks);
     close_pool(&model);

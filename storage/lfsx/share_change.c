@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What transactions on a share are made of.
+ *
+ * All are serializable, so each can be read as if it were alone. A directory that gets or loses a
+ * name is read, not changed: its times are not part of its record. So names come and go in one
+ * directory at the same time, but none in one that is being removed.
+ */
+#include "base/assert.h"
+#include "base/mem.h"
+#include "storage/lfsx/share.h"
+
+/* One attempt; OK and CONFLICT-like statuses leave the transaction running. */
+static enum status attempt(struct change_run *run, share_body *body, void *context) {
+    run->attachment = (struct records_attachment){0};
+    enum status status = body(run, context);
+    if (status == STATUS_OK)
+        status = mvcc_commit(run->transaction, &run->attachment);
+    return status;
+}
+
+enum status share_run(struct share *share, share_body *body, void *context) {
+    struct change_run run = {.share = share, .now_ns = os_wall_clock_ns()};
+    struct mvcc_options options = {.isolation = MVCC_SERIALIZABLE, .timeout_ns = OS_FOREVER};
+    enum status status = mvcc_begin(share->mvcc, &options, &run.transaction);
+    if (status != STATUS_OK)
+        return status;
+    while ((status = attempt(&run, body, context)) == STATUS_DEADLOCK)
+        mvcc_restart(run.transaction);
+    if (status != STATUS_OK)
+        mvcc_abort(run.transaction);
+    return status;
+}
+
+enum status share_change(struct lfsx_share *handle, share_body *body, void *context,
+                         uint32_t flags) {
+    if (handle->share == NULL)
+        return STATUS_READ_ONLY;
+    struct lfsx_pool *pool = handle->holding.dataset->pool;
+    enum status status = pool_writable(pool);
+    if (status == STATUS_OK)
+        status = share_run(handle->share, body, context);
+    if (status == STATUS_OK && (flags & LFSX_FUA))
+        status = pool_commit(pool);
+    else if (status == STATUS_OK)
+        pool_throttle(pool);
+    return status;
+}
+
+static struct mvcc_key inode_record_key(uint64_t inode) {
+    struct key key = inode_key(inode);
+    return records_key(&key);
+}
+
+typedef enum status record_reader(struct mvcc_transaction *transaction, const struct mvcc_key *key,
+                                  void *value, size_t size, size_t *length);
+
+static enum status read_inode(struct change_run *run, uint64_t inode, record_reader *read,
+                              struct disk_inode *record) {
+    if (inode < DISK_ROOT_INODE)
+        return STATUS_NOT_FOUND;
+    struct mvcc_key key = inode_record_key(inode);
+    size_t length;
+    enum status status = read(run->transaction, &key, record, sizeof *record, &length);
+    if (status != STATUS_OK)
+        return status;
+    ASSERT(length == sizeof *record);
+    return le32_get(record->links) == 0 ? STATUS_NOT_FOUND : STATUS_OK;
+}
+
+enum status change_inode(struct change_run *run, uint64_t inode, struct disk_inode *record) {
+    return read_inode(run, inode, mvcc_read_for_update, record);
+}
+
+enum status change_look(struct change_run *run, uint64_t inode, struct disk_inode *record) {
+    return read_inode(run, inode, mvcc_read, record);
+}
+
+enum status change_directory(struct change_run *run, uint64_t inode, struct disk_inode *record) {
+    enum status status = change_look(run, inode, record);
+    if (status == STATUS_OK && share_kind(record) != LFSX_DIRECTORY)
+        status = STATUS_NOT_DIRECTORY;
+    return status;
+}
+
+enum status change_put_inode(struct change_run *run, uint64_t inode,
+                             const struct disk_inode *record) {
+    struct mvcc_key key = inode_record_key(inode);
+    return mvcc_write(run->transaction, &key, record, sizeof *record);
+}
+
+void change_times(struct change_run *run, uint64_t inode, uint32_t set) {
+    struct records_touch *touch = records_touch(&run->attachment, inode, set);
+    if (set & RECORDS_SET_MODIFIED)
+        touch->modified_ns = run->now_ns;
+    if (set & RECORDS_SET_CHANGED)
+        touch->changed_ns = run->now_ns;
+    if (set & RECORDS_SET_ACCESSED)
+        touch->accessed_ns = run->now_ns;
+}
+
+/* ---- names ---- */
+
+union entry_value {
+    struct disk_entry disk;
+    unsigned char bytes[sizeof(struct disk_entry) + LFSX_NAME_MAX];
+};
+
+enum status change_find(struct change_run *run, uint64_t directory, struct lfsx_name name,
+                        struct found_entry *found) {
+    uint64_t hash = share_entry_hash(run->share->dataset->pool, name);
+    struct key at = {.inode = directory, .type = DISK_TYPE_ENTRY, .offset = hash};
+    struct key end = at;
+    end.offset = hash + (DISK_ENTRY_SLOTS - 1);
+    struct mvcc_key last = records_key(&end);
+    struct mvcc_key from = records_key(&at);
+    enum status status = mvcc_lock(run->transaction, &from, &last, MVCC_LOCK_EXCLUSIVE);
+    *found = (struct found_entry){.key = at};
+    for (;;) {
+        union entry_value value;
+        struct mvcc_key key;
+        size_t length;
+        if (status == STATUS_OK)
+            status = mvcc_next(run->transaction, &from, &last, &key, &value, sizeof value, &length);
+        if (status == STATUS_NOT_FOUND)
+            break;
+        if (status != STATUS_OK)
+            return status;
+        struct key place = records_tree_key(&key);
+        if (value.disk.name_length == name.length &&
+            memcmp(value.disk.name, name.text, name.length) == 0) {
+            *found =
+                (struct found_entry){place, true, le64_get(value.disk.target), value.disk.kind};
+            return STATUS_OK;
+        }
+        if (place.offset == found->key.offset) /* slots are taken in their order */
+            found->key.offset++;
+        if (place.offset == end.offset)
+            break;
+        bool more = mvcc_key_advance(&key);
+        ASSERT(more);
+        from = key;
+    }
+    bool full = found->key.offset > end.offset || found->key.offset < hash ||
+                found->key.offset == UINT64_MAX;
+    return full ? STATUS_NO_SPACE : STATUS_OK;
+}
+
+enum status change_put_entry(struct change_run *run, const struct found_entry *place,
+                             struct lfsx_name name, uint64_t target, uint8_t kind) {
+    union entry_value value;
+    value.disk = (struct disk_entry){
+        .target = le64_make(target), .kind = kind, .name_length = (uint8_t)name.length};
+    memcpy(value.disk.name, name.text, name.length);
+    struct mvcc_key key = records_key(&place->key);
+    return mvcc_write(run->transaction, &key, &value, sizeof value.disk + name.length);
+}
+
+enum status change_drop_link(struct change_run *run, uint64_t inode, struct disk_inode *record,
+                             uint64_t *gone) {
+    uint32_t links = le32_get(record->links) - 1;
+    record->links = le32_make(links);
+    change_times(run, inode, RECORDS_SET_CHANGED);
+    enum status status = change_put_inode(run, inode, record);
+    if (status != STATUS_OK || links > 0)
+        return status;
+    *gone = inode;
+    struct key order = {.inode = DISK_CLEANUP_INODE, .type = DISK_TYPE_CLEANUP, .offset = inode};
+    struct mvcc_key key = records_key(&order);
+    return mvcc_write(run->transaction, &key, "", 0);
+}
+
+enum status change_assert_empty(struct change_run *run, uint64_t directory) {
+    struct key low = {.inode = directory, .type = DISK_TYPE_ENTRY};
+    struct key high = {.inode = directory, .type = DISK_TYPE_ENTRY, .offset = UINT64_MAX};
+    struct mvcc_key from = records_key(&low);
+    struct mvcc_key last = records_key(&high);
+    struct mvcc_key found;
+    size_t length;
+    enum status status = mvcc_next(run->transaction, &from, &last, &found, NULL, 0, &length);
+    if (status == STATUS_NOT_FOUND)
+        return STATUS_OK;
+    return status == STATUS_OK ? STATUS_NOT_EMPTY : status;
+}
