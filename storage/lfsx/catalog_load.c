@@ -172,7 +172,7 @@ static enum status load_dataset(struct lfsx_pool *pool, uint64_t id, struct data
 enum status catalog_load(struct lfsx_pool *pool) {
     uint64_t id = DISK_FIRST_DATASET;
     for (;;) {
-        struct dataset *d;
+        struct dataset *d = NULL;
         enum status status = load_dataset(pool, id, &d);
         if (status != STATUS_OK)
             return status == STATUS_NOT_FOUND ? STATUS_OK : status;

@@ -17,7 +17,7 @@ static uint64_t start(struct check *check, struct check_dataset *dataset) {
         return 0;
     const struct check_dataset *origin = check_find_dataset(check, dataset->origin);
     const struct check_snapshot *snapshot = check_snapshot_origin(check, dataset);
-    if (origin != NULL)
+    if (origin != NULL && dataset->state != DISK_DATASET_DELETING)
         dataset->incomplete |= origin->incomplete;
     if (snapshot != NULL)
         dataset->size = snapshot->size;
@@ -105,7 +105,8 @@ void check_dataset(struct check *check, struct check_dataset *dataset) {
     walk(check, dataset);
     if (check->failure == STATUS_OK)
         check_dead(check, dataset);
-    if (check->failure == STATUS_OK && !dataset->incomplete)
+    bool counts = !dataset->incomplete && dataset->state != DISK_DATASET_DELETING;
+    if (check->failure == STATUS_OK && counts)
         compare(check, dataset);
     if (check->failure == STATUS_OK && !dataset->incomplete &&
         dataset->kind == DISK_DATASET_SHARE && dataset->state != DISK_DATASET_DELETING)

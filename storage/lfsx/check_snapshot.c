@@ -37,7 +37,6 @@ void check_snapshot_collect(struct check *check, const struct item *item, uint64
         .state = record->state,
     };
     memcpy(snapshot->name, record->name, record->name_length);
-    check->summary->snapshots += record->state == DISK_SNAPSHOT_LIVE;
 }
 
 uint64_t check_snapshot_at(const struct check *check, const struct check_dataset *dataset,
@@ -80,6 +79,9 @@ static void assign(struct check *check) {
             continue;
         }
         struct check_dataset *dataset = &datasets[at];
+        if (dataset->state == DISK_DATASET_DELETING)
+            snapshot->state = DISK_SNAPSHOT_DELETING;
+        check->summary->snapshots += snapshot->state == DISK_SNAPSHOT_LIVE;
         if (dataset->snapshot_count++ == 0)
             dataset->first_snapshot = i;
         else
@@ -159,7 +161,7 @@ const struct check_snapshot *check_snapshot_origin(const struct check *check,
 }
 
 static void check_origin(struct check *check, struct check_dataset *dataset) {
-    if (dataset->origin == 0)
+    if (dataset->origin == 0 || dataset->state == DISK_DATASET_DELETING)
         return;
     const struct check_snapshot *origin = check_snapshot_origin(check, dataset);
     if (origin == NULL) {

@@ -139,6 +139,8 @@ static enum status gather_locked(struct lfsx_pool *pool, struct checkpoint *chec
         cut_journal(pool, checkpoint);
         pool->generation++;
         pool->changed = false;
+    } else if (checkpoint->rider != NULL) {
+        checkpoint->rider->undo(checkpoint->rider);
     }
     pool_update_end(pool);
     return status;

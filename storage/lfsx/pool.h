@@ -158,6 +158,7 @@ struct checkpoint_rider {
     enum status (*prepare)(struct checkpoint_rider *rider, struct btree_cursor *cursor,
                            struct update_need *need);
     void (*change)(struct checkpoint_rider *rider); /* changes the catalog */
+    void (*undo)(struct checkpoint_rider *rider);   /* changes it back: there will be none */
     /* Datasets are sealed: may bring records up to date in place. */
     void (*seal)(struct checkpoint_rider *rider);
 };

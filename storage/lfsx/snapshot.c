@@ -46,10 +46,12 @@ static enum status prepare(struct checkpoint_rider *rider, struct btree_cursor *
                            struct update_need *need) {
     struct taking *taking = LIST_CONTAINER(rider, struct taking, rider);
     enum status status = find_targets(taking);
+    uint64_t nodes = need->nodes;
     need->frees = false;
     for (uint32_t i = 0; status == STATUS_OK && i < taking->count; i++)
         status = catalog_prefetch_snapshot(taking->pool, taking->snapshots[i]->dataset->id,
                                            taking->pool->epoch, cursor, need);
+    need->nodes += need->nodes - nodes; /* to change it back */
     return status;
 }
 
@@ -72,6 +74,12 @@ static void change(struct checkpoint_rider *rider) {
         take(taking->snapshots[i]);
         catalog_insert_snapshot(taking->snapshots[i]);
     }
+}
+
+static void undo(struct checkpoint_rider *rider) {
+    struct taking *taking = LIST_CONTAINER(rider, struct taking, rider);
+    for (uint32_t i = 0; i < taking->count; i++)
+        catalog_remove_snapshot(taking->snapshots[i]);
 }
 
 static void seal(struct checkpoint_rider *rider) {
@@ -112,11 +120,12 @@ static void release(struct taking *taking) {
 
 enum status snapshot_take(struct lfsx_pool *pool, const char *const *volumes, uint32_t count,
                           const char *name, uint32_t flags, uint64_t now_ns) {
-    struct taking taking = {.rider = {.prepare = prepare, .change = change, .seal = seal},
-                            .pool = pool,
-                            .volumes = volumes,
-                            .count = count,
-                            .name = name};
+    struct taking taking = {
+        .rider = {.prepare = prepare, .change = change, .undo = undo, .seal = seal},
+        .pool = pool,
+        .volumes = volumes,
+        .count = count,
+        .name = name};
     enum status status = pool_writable(pool);
     if (status == STATUS_OK)
         status = alloc_snapshots(&taking, flags, now_ns);

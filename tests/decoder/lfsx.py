@@ -346,10 +346,17 @@ class Pool:
             owner = self.datasets[owner.record["origin"]]
         return owner.number
 
+    @staticmethod
+    def is_out_of_sight(owner, pointer):
+        """What a clone that is being freed shares is not looked at: its origin may be gone."""
+        return not isinstance(owner, int) and owner.record["state"] == DELETING \
+            and S["disk_pointer"].number(pointer, "birth") <= owner.record["origin_epoch"]
+
     def walk_root(self, pointer, take, owner):
         """Calls take(key, value) for every item. Returns the nodes: block -> birth."""
         nodes = {}
-        self.walk_node(pointer, take, owner, None, None, nodes)
+        if not self.is_out_of_sight(owner, pointer):
+            self.walk_node(pointer, take, owner, None, None, nodes)
         return nodes
 
     def read_node(self, pointer):
@@ -390,7 +397,7 @@ class Pool:
         for index, (key, value) in enumerate(items):
             if level == 0:
                 take(key, value)
-            else:
+            elif not self.is_out_of_sight(owner, value):
                 behind = keys[index + 1] if index + 1 < len(keys) else high
                 self.walk_node(value, take, owner, key, behind, nodes)
 
@@ -456,7 +463,7 @@ class Pool:
         dataset = self.datasets[number]
         if not dataset.record["birth"] <= epoch < S["disk_superblock"].number(self.super, "epoch"):
             self.problem("snapshot-age")
-        if record["state"] == DELETING:
+        if DELETING in (record["state"], dataset.record["state"]):
             dataset.deleting.append(epoch)
             return
         name = f"{dataset.name}@{name.decode()}"
@@ -582,7 +589,7 @@ class Pool:
                 self.problem("dataset-blocks")
 
     def compare_origin(self, dataset):
-        if not dataset.record["origin"]:
+        if not dataset.record["origin"] or dataset.record["state"] == DELETING:
             return
         origin = self.datasets.get(dataset.record["origin"])
         epoch = dataset.record["origin_epoch"]
