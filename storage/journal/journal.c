@@ -35,6 +35,8 @@ struct entry {
 
 struct journal {
     struct journal_area area;
+    const struct journal_data *data; /* may be NULL */
+    void *data_context;
 
     struct os_mutex lock; /* guards all below */
     struct os_condition done;
@@ -119,6 +121,11 @@ enum status journal_open(const struct journal_area *area, const struct journal_p
     }
     *out = journal;
     return STATUS_OK;
+}
+
+void journal_set_data(struct journal *journal, const struct journal_data *data, void *context) {
+    journal->data = data;
+    journal->data_context = context;
 }
 
 void journal_close(struct journal *journal) {
@@ -260,11 +267,18 @@ static enum status write_entry(const struct journal_area *area, const struct ent
     return status;
 }
 
+/* The entries, the data that they speak of, and the flush that makes both durable. */
 static enum status write_batch(const struct journal *journal, struct list_node *batch) {
     enum status status = STATUS_OK;
+    if (journal->data != NULL)
+        journal->data->begin(journal->data_context);
     LIST_FOR_EACH(link, batch)
     if (status == STATUS_OK)
         status = write_entry(&journal->area, LIST_CONTAINER(link, struct entry, link));
+    if (journal->data != NULL) {
+        enum status data = journal->data->end(journal->data_context);
+        status = status == STATUS_OK ? data : status;
+    }
     return status == STATUS_OK ? blockdev_flush(journal->area.device) : status;
 }
 

@@ -46,6 +46,16 @@ struct journal_position {
 /* Starts appending at the position. NO_MEMORY. */
 enum status journal_open(const struct journal_area *area, const struct journal_position *position,
                          struct journal **journal);
+/* How the data reaches the device that records speak of, if their user does not write it before it
+ * adds them. For each commit, once its entries are sealed, `begin` is called, the entries are
+ * written meanwhile, and `end` returns when all data is written that records added so far speak of;
+ * then comes the flush. One thread at a time, which holds no lock. */
+struct journal_data {
+    void (*begin)(void *context);
+    enum status (*end)(void *context);
+};
+/* Before the first record. */
+void journal_set_data(struct journal *journal, const struct journal_data *data, void *context);
 /* Records that were not committed are lost. Nobody waits in journal_commit(). */
 void journal_close(struct journal *journal);
 
