@@ -5,7 +5,8 @@
  *
  *   gather   exclusive lock: catalog records of changed datasets, maps, then every tree sealed from
  *            its leaves up; the generation ends
- *   write    no lock: nodes and map blocks to places that no durable checkpoint names
+ *   write    no lock: nodes and map blocks to places that no durable checkpoint names, and what
+ *            is still staged of the data
  *   flush    the device
  *   publish  the superblock: head, then tail
  *   retire   written nodes are clean, blocks freed two checkpoints ago are free
@@ -198,6 +199,7 @@ static enum status publish(struct lfsx_pool *pool, struct checkpoint *checkpoint
 static enum status write_out(struct lfsx_pool *pool, struct checkpoint *checkpoint) {
     struct writer writer = {.device = pool->device};
     uint64_t nodes = 0;
+    staging_flush_begin(pool, STAGING_CHECKPOINT); /* the data that the trees name */
     LIST_FOR_EACH(link, &pool->writing) {
         struct cached_node *node = LIST_CONTAINER(link, struct cached_node, link);
         writer_add(&writer, node->block, node->page);
@@ -206,6 +208,9 @@ static enum status write_out(struct lfsx_pool *pool, struct checkpoint *checkpoi
     for (uint64_t i = 0; i < checkpoint->maps.count; i++)
         writer_add(&writer, checkpoint->maps.writes[i].block, checkpoint->maps.writes[i].page);
     writer_run(&writer);
+    enum status data = staging_flush_end(pool, STAGING_CHECKPOINT);
+    if (writer.status == STATUS_OK)
+        writer.status = data;
     if (writer.status == STATUS_OK)
         writer.status = blockdev_flush(pool->device);
     if (writer.status == STATUS_OK)

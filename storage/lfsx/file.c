@@ -3,13 +3,13 @@
  * The way of one read and one write.
  *
  * Write: the range is locked against other writes; blocks that are covered in part are completed
- * from what is there; new space is taken, checksummed and written; then, in one update, the extents
- * of the range are replaced. Nothing that a checkpoint names is ever overwritten, and a crash sees
- * all of the update or nothing.
+ * from what is there; new space is taken, checksummed and staged (staging.h) or written; then, in
+ * one update, the extents of the range are replaced. Nothing that a checkpoint names is ever
+ * overwritten, and a crash sees all of the update or nothing.
  *
- * Read: the extents are looked up, the blocks read without any lock, and their checksums compared.
- * Meanwhile they may have been replaced, freed and reused, which a second look-up tells from
- * damage.
+ * Read: the extents are looked up; the blocks are copied from the data cache, or read without any
+ * lock and their checksums compared. Meanwhile they may have been replaced, freed and reused, which
+ * a second look-up tells from damage.
  */
 #include "storage/lfsx/file.h"
 #include "base/assert.h"
@@ -30,9 +30,13 @@ void file_init(struct file *file, struct dataset *dataset, struct btree *tree, u
     *file =
         (struct file){.dataset = dataset, .tree = tree, .inode = inode, .closed_from = UINT64_MAX};
     rangelock_init(&file->ranges);
+    readahead_init(&file->readahead);
 }
 
 void file_destroy(struct file *file) {
+    if (file->dataset != NULL) /* a snapshot that was not taken has none */
+        prefetch_end(file);
+    readahead_destroy(&file->readahead);
     rangelock_destroy(&file->ranges);
 }
 
@@ -51,26 +55,6 @@ static enum status look_up(void *context, struct btree_cursor *cursor) {
     struct lookup *lookup = context;
     lookup->size = lookup->file->size;
     return extents_lookup(lookup->file, lookup->first, lookup->map, cursor);
-}
-
-/* Index of the first block whose content is not what its checksum says; map->count if all are. */
-static uint64_t first_mismatch(const struct block_map *map, void *const *pages) {
-    for (uint64_t i = 0; i < map->count; i++)
-        if (map->blocks[i] != 0 &&
-            checksum_xxh64(pages[i], LFSX_BLOCK_SIZE, 0) != map->checksums[i])
-            return i;
-    return map->count;
-}
-
-/* Reads the mapped blocks and verifies them; *bad is the index of the first that is wrong. */
-static enum status read_mapped(struct lfsx_pool *pool, const struct block_map *map,
-                               void *const *pages, uint64_t *bad) {
-    *bad = map->count;
-    enum status status = data_transfer(pool->device, BLOCK_READ, map, pages);
-    if (status != STATUS_OK)
-        return status;
-    *bad = first_mismatch(map, pages);
-    return *bad == map->count ? STATUS_OK : STATUS_CHECKSUM;
 }
 
 static void report_bad_block(struct file *f, uint64_t first, const struct block_map *map,
@@ -119,7 +103,7 @@ enum status file_read_blocks(struct file *f, uint64_t first, uint64_t count, voi
         status = pool_look(pool_of(f), look_up, &lookup);
     while (status == STATUS_OK) {
         uint64_t bad;
-        enum status read = read_mapped(pool_of(f), &maps[now], pages, &bad);
+        enum status read = pool_read_blocks(pool_of(f), &maps[now], pages, &bad);
         if (read == STATUS_OK)
             break;
         lookup.map = &maps[now ^ 1];
@@ -144,9 +128,10 @@ enum status file_read(struct file *f, struct lfsx_buffer *buffer) {
         return STATUS_OUT_OF_RANGE;
     POOL_COUNT(pool_of(f), reads, 1);
     POOL_COUNT(pool_of(f), read_bytes, buffer->length);
+    uint64_t first = buffer->offset / LFSX_BLOCK_SIZE;
     uint64_t size;
-    return file_read_blocks(f, buffer->offset / LFSX_BLOCK_SIZE, buffer->block_count,
-                            buffer->blocks, &size);
+    prefetch_note(f, first, buffer->block_count);
+    return file_read_blocks(f, first, buffer->block_count, buffer->blocks, &size);
 }
 
 /* Completes a block that the payload covers in [begin, end) only, from what the volume has. */
@@ -252,7 +237,7 @@ enum status file_replace(struct file *f, uint64_t first, const struct block_map 
 }
 
 enum status file_write_blocks(struct file *f, uint64_t first, uint64_t count, void *const *pages,
-                              const struct file_growth *growth) {
+                              const struct file_growth *growth, struct staging_room *room) {
     struct block_map map;
     enum status status = block_map_alloc(&map, count);
     if (status != STATUS_OK)
@@ -264,11 +249,11 @@ enum status file_write_blocks(struct file *f, uint64_t first, uint64_t count, vo
     }
     for (uint64_t i = 0; i < count; i++)
         map.checksums[i] = checksum_xxh64(pages[i], LFSX_BLOCK_SIZE, 0);
-    status = data_transfer(pool_of(f)->device, BLOCK_WRITE, &map, pages);
-    if (status != STATUS_OK) {
-        pool_fail(pool_of(f), status, "data could not be written");
-    } else {
+    status = staging_write(f, &map, pages, room);
+    if (status == STATUS_OK) {
         status = file_replace(f, first, &map, growth);
+        if (status != STATUS_OK)
+            staging_cancel(f, &map);
     }
     if (status != STATUS_OK)
         cancel_space(pool_of(f), &map);
@@ -294,12 +279,16 @@ enum status file_write(struct file *f, struct lfsx_buffer *buffer, uint32_t flag
     if (status != STATUS_OK)
         return status;
     uint64_t first = buffer->offset / LFSX_BLOCK_SIZE;
+    struct staging_room room;
+    staging_enter(f, buffer->block_count, &room);
     struct rangelock_hold hold;
     rangelock_acquire(&f->ranges, &hold, first, buffer->block_count);
     status = file_complete_ends(f, buffer);
     if (status == STATUS_OK)
-        status = file_write_blocks(f, first, buffer->block_count, buffer->blocks, &no_growth);
+        status =
+            file_write_blocks(f, first, buffer->block_count, buffer->blocks, &no_growth, &room);
     rangelock_release(&f->ranges, &hold);
+    staging_leave(f, &room);
     POOL_COUNT(pool_of(f), writes, 1);
     POOL_COUNT(pool_of(f), written_bytes, status == STATUS_OK ? buffer->length : 0);
     return file_finish_write(f, status, flags);

@@ -11,11 +11,13 @@
 #include "storage/lfsx/data.h"
 #include "storage/lfsx/lfsx.h"
 #include "storage/lfsx/rangelock.h"
+#include "storage/lfsx/readahead.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct dataset;
+struct staging_room;
 struct update_need;
 
 struct file {
@@ -30,9 +32,12 @@ struct file {
     struct rangelock ranges; /* blocks that a write is under way to; of a share's file up to
                                 DISK_FILE_BLOCKS_MAX, and whoever makes it longer holds the block
                                 that it ended in, too */
+    struct readahead readahead;
 };
 
 void file_init(struct file *file, struct dataset *dataset, struct btree *tree, uint64_t inode);
+/* Nobody uses the file any more; its tree is still there, or nobody has read it since
+ * prefetch_end(). */
 void file_destroy(struct file *file);
 
 /* Where reads and writes end. Any lock or none may be held. */
@@ -73,9 +78,10 @@ enum status file_read_blocks(struct file *file, uint64_t first, uint64_t count, 
                              uint64_t *size);
 /* Completes the buffer's first and last block from what is there. */
 enum status file_complete_ends(struct file *file, struct lfsx_buffer *buffer);
-/* Writes whole blocks to new space and makes them the file's. */
+/* Puts whole blocks into new space and makes them the file's; staged, if there is room (staging.h),
+ * else on the device on return. `room` may be NULL. */
 enum status file_write_blocks(struct file *file, uint64_t first, uint64_t count, void *const *pages,
-                              const struct file_growth *growth);
+                              const struct file_growth *growth, struct staging_room *room);
 /* What is left to do of a write: to make it durable, or not to let too much gather. */
 enum status file_finish_write(struct file *file, enum status status, uint32_t flags);
 /* Makes the blocks that the map names, which are in flight, the file's from `first` on. */

@@ -75,7 +75,8 @@ enum status lfsx_foreign(struct blockdev *device, const char **what);
 
 struct lfsx_open_options {
     uint32_t flags;
-    uint64_t cache_bytes; /* budget of the cache; 0: a fraction of the memory there is */
+    uint64_t cache_bytes; /* budget of the caches of nodes and of data together; 0: a fraction of
+                             the memory there is */
 };
 
 /* Opens the pool on the device, which stays the caller's and must outlive the pool. The newest
@@ -112,11 +113,17 @@ struct lfsx_pool_info {
 };
 void lfsx_pool_info(struct lfsx_pool *pool, struct lfsx_pool_info *info);
 
-/* Counters since the pool was opened; they only rise. */
+/* Counters since the pool was opened; they only rise, but for cache_bytes, data_bytes and
+ * staged_bytes, which tell of the moment. */
 struct lfsx_pool_statistics {
     uint64_t reads, read_bytes, writes, written_bytes, trims, commits;
     uint64_t checkpoints, checkpoint_nodes;
-    uint64_t cache_hits, cache_misses, cache_bytes;
+    uint64_t cache_hits, cache_misses, cache_bytes; /* of nodes */
+    uint64_t data_hits, data_misses;                /* blocks that reads found in memory, or not */
+    uint64_t data_bytes;                            /* in memory, staged ones included */
+    uint64_t staged_bytes;                          /* acknowledged and not on the device yet */
+    uint64_t readahead_bytes;                       /* read before anybody asked */
+    uint64_t held_back_ns; /* for so long writers were made to wait, added up */
     uint64_t checksum_errors;
 };
 void lfsx_pool_statistics(struct lfsx_pool *pool, struct lfsx_pool_statistics *statistics);

@@ -7,7 +7,8 @@
 #include "base/mem.h"
 #include "storage/lfsx/catalog.h"
 
-#define CACHE_SHARE 4u /* of the memory that there is */
+#define CACHE_SHARE 4u /* of the memory that there is, */
+#define FREE_SHARE 2u  /* and at most this part of what is free */
 
 static void init_locks(struct lfsx_pool *pool) {
     os_rwlock_init(&pool->lock);
@@ -31,12 +32,14 @@ static void destroy_locks(struct lfsx_pool *pool) {
     reaper_destroy(&pool->reaper);
 }
 
-/* Called by whoever allocates, maybe under the pool's own locks: so it only tries. */
+/* Called by whoever allocates, maybe under the pool's own locks: so it only tries. Data goes before
+ * nodes, each of which leads to much of it. */
 static uint64_t shrink(void *context, uint64_t bytes) {
     struct lfsx_pool *pool = context;
-    if (!os_rwlock_try_lock_exclusive(&pool->lock))
-        return 0;
-    uint64_t freed = cache_shrink(&pool->cache, bytes);
+    uint64_t freed = datacache_shrink(&pool->data, bytes);
+    if ((bytes != 0 && freed >= bytes) || !os_rwlock_try_lock_exclusive(&pool->lock))
+        return freed;
+    freed += cache_shrink(&pool->cache, bytes == 0 ? 0 : bytes - freed);
     os_rwlock_unlock_exclusive(&pool->lock);
     return freed;
 }
@@ -50,12 +53,13 @@ enum status pool_new(struct blockdev *device, const struct label *label,
     if (cache_bytes == 0) {
         struct os_memory_info memory;
         os_memory_info(&memory);
-        cache_bytes = memory.total_bytes / CACHE_SHARE;
+        cache_bytes = MATH_MIN(memory.total_bytes / CACHE_SHARE, memory.free_bytes / FREE_SHARE);
     }
-    if (cache_init(&pool->cache, cache_bytes) != STATUS_OK) {
+    if (cache_init(&pool->cache, DATACACHE_NODES_OF(cache_bytes)) != STATUS_OK) {
         os_free(pool);
         return STATUS_NO_MEMORY;
     }
+    datacache_init(&pool->data, cache_bytes, &pool->cache);
     init_locks(pool);
     pool->device = device;
     pool->label = *label;
@@ -79,6 +83,8 @@ void pool_free(struct lfsx_pool *pool) {
     /* What a failed checkpoint left behind. */
     LIST_FOR_EACH_SAFE(writing, &pool->writing)
     cache_written(&pool->cache, LIST_CONTAINER(writing, struct cached_node, link));
+    staging_free(pool);
+    datacache_destroy(&pool->data);
     cache_destroy(&pool->cache);
     dead_log_free(&pool->dead);
     destroy_locks(pool);
@@ -117,6 +123,35 @@ static enum status newest_superblock(struct blockdev *device, struct label *labe
     return status;
 }
 
+static void begin_data(void *pool) {
+    staging_flush_begin(pool, STAGING_COMMIT);
+}
+
+static enum status end_data(void *pool) {
+    return staging_flush_end(pool, STAGING_COMMIT);
+}
+
+static const struct journal_data journal_data = {.begin = begin_data, .end = end_data};
+
+/* Starts what works in the background. */
+static enum status start_threads(struct lfsx_pool *pool) {
+    enum status status = prefetch_start(pool);
+    if (status == STATUS_OK && !pool->read_only)
+        status = staging_start(pool);
+    if (status == STATUS_OK && !pool->read_only)
+        status = pool_keeper_start(pool);
+    if (status == STATUS_OK && !pool->read_only)
+        status = reaper_start(pool);
+    return status;
+}
+
+static void stop_threads(struct lfsx_pool *pool) {
+    reaper_stop(pool);
+    pool_keeper_stop(pool);
+    staging_stop(pool);
+    prefetch_stop(pool);
+}
+
 /* Replays the journal and starts to write it where it ended. What was replayed is put into a
  * checkpoint at once, so that the next power cut finds no more to do than this one. */
 static enum status recover(struct lfsx_pool *pool, const struct journal_position *from) {
@@ -127,17 +162,10 @@ static enum status recover(struct lfsx_pool *pool, const struct journal_position
         return status;
     struct journal_area area = pool_journal_area(pool);
     status = journal_open(&area, &end, &pool->journal);
+    if (status == STATUS_OK)
+        journal_set_data(pool->journal, &journal_data, pool);
     if (status == STATUS_OK && replayed)
         status = pool_checkpoint_force(pool);
-    return status;
-}
-
-static enum status start_threads(struct lfsx_pool *pool) {
-    enum status status = pool_keeper_start(pool);
-    if (status == STATUS_OK)
-        status = reaper_start(pool);
-    if (status != STATUS_OK)
-        pool_keeper_stop(pool);
     return status;
 }
 
@@ -158,9 +186,10 @@ static enum status load(struct lfsx_pool *pool, const struct superblock *superbl
     status = catalog_load(pool);
     if (status == STATUS_OK)
         status = recover(pool, &superblock->journal);
-    if (status == STATUS_OK && !pool->read_only)
+    if (status == STATUS_OK)
         status = start_threads(pool);
     if (status != STATUS_OK) {
+        stop_threads(pool);
         if (pool->journal != NULL)
             journal_close(pool->journal);
         alloc_destroy(&pool->allocator);
@@ -197,8 +226,7 @@ enum status lfsx_pool_open(struct blockdev *device, const struct lfsx_open_optio
 }
 
 enum status lfsx_pool_close(struct lfsx_pool *pool) {
-    reaper_stop(pool);
-    pool_keeper_stop(pool);
+    stop_threads(pool);
     enum status status = pool_checkpoint(pool);
     if (pool->journal != NULL)
         journal_close(pool->journal);
@@ -247,4 +275,10 @@ void lfsx_pool_statistics(struct lfsx_pool *pool, struct lfsx_pool_statistics *o
     os_rwlock_lock_shared(&pool->lock);
     out->cache_bytes = pool->cache.node_count * LFSX_BLOCK_SIZE;
     os_rwlock_unlock_shared(&pool->lock);
+    os_mutex_lock(&pool->data.lock);
+    out->data_hits = pool->data.hits;
+    out->data_misses = pool->data.misses;
+    out->data_bytes = pool->data.count * LFSX_BLOCK_SIZE;
+    os_mutex_unlock(&pool->data.lock);
+    staging_statistics(pool, &out->staged_bytes, &out->held_back_ns);
 }

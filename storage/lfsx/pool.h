@@ -3,9 +3,10 @@
  * An open pool, as the files of this folder share it.
  *
  * Lock order: grow_lock; share_lock -> dataset range lock -> record locks of transactions ->
- * commit_lock -> lock -> journal's, allocator.lock -> state_lock. No lock of these is held across
- * I/O but share_lock, the range lock (which only overlapping writes of one file wait for), record
- * locks and, by whoever runs the checkpoint, the right to run it (checkpoint_running).
+ * commit_lock -> lock -> journal's, allocator.lock -> state_lock, data.lock. No lock of these is
+ * held across I/O but share_lock, the range lock (which only overlapping writes of one file wait
+ * for), record locks and, by whoever runs the checkpoint, the right to run it (checkpoint_running).
+ * Nothing is taken under data.lock.
  *
  * Generations: changes belong to the running generation, whose number is that of the checkpoint
  * that will make them durable. pool_freeze (checkpoint.c) ends it in one instant under the
@@ -21,11 +22,14 @@
 #include "storage/lfsx/alloc.h"
 #include "storage/lfsx/btree.h"
 #include "storage/lfsx/cache.h"
+#include "storage/lfsx/datacache.h"
 #include "storage/lfsx/dataset.h"
 #include "storage/lfsx/dead.h"
 #include "storage/lfsx/file.h"
 #include "storage/lfsx/lfsx.h"
+#include "storage/lfsx/prefetch.h"
 #include "storage/lfsx/reaper.h"
+#include "storage/lfsx/staging.h"
 #include "storage/lfsx/super.h"
 
 struct lfsx_pool {
@@ -49,6 +53,10 @@ struct lfsx_pool {
     struct list_node writing;   /* nodes of the checkpoint on its way; its runner's between locks */
 
     struct allocator allocator; /* has its own lock */
+
+    struct datacache data;         /* has its own lock; shares the budget with `cache` */
+    struct staging *staging;       /* NULL: every write is written through */
+    struct prefetcher *prefetcher; /* NULL: nothing is read ahead */
 
     struct journal *journal; /* has its own lock; NULL while formatting and while recovering */
     struct journal_position journal_start; /* for the superblock while there is no journal */

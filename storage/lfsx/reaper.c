@@ -151,6 +151,7 @@ static bool is_closing(struct reaper *reaper) {
 
 static enum status run_job(struct lfsx_pool *pool, struct job *job) {
     pool_step *step = job->snapshot != NULL ? snapshot_step : dataset_step;
+    prefetch_end(job->snapshot != NULL ? &job->snapshot->file : &job->dataset->file);
     enum status status = STATUS_OK;
     while (status == STATUS_OK && !job->finished) {
         if (is_closing(&pool->reaper))

@@ -30,6 +30,7 @@ enum status share_read(struct node *node, struct lfsx_buffer *buffer, uint32_t *
     uint64_t size;
     POOL_COUNT(pool_of(f), reads, 1);
     POOL_COUNT(pool_of(f), read_bytes, buffer->length);
+    prefetch_note(f, buffer->offset / LFSX_BLOCK_SIZE, buffer->block_count);
     enum status status = file_read_blocks(f, buffer->offset / LFSX_BLOCK_SIZE, buffer->block_count,
                                           buffer->blocks, &size);
     if (status == STATUS_OK)
@@ -72,7 +73,7 @@ static enum status clear_part(struct file *f, uint64_t block, uint64_t begin, ui
     status = file_read_blocks(f, block, 1, pages, &size);
     if (status == STATUS_OK) {
         memset(page + begin, 0, end - begin);
-        status = file_write_blocks(f, block, 1, pages, growth);
+        status = file_write_blocks(f, block, 1, pages, growth, NULL);
     }
     os_page_free(page, LFSX_BLOCK_SIZE);
     return status;
@@ -122,7 +123,8 @@ static enum status hold_for_write(struct share *share, struct node *node,
     return status;
 }
 
-static enum status write_held(struct file *f, struct lfsx_buffer *buffer) {
+static enum status write_held(struct file *f, struct lfsx_buffer *buffer,
+                              struct staging_room *room) {
     uint64_t size = size_of(f);
     struct file_growth growth = {buffer->offset + buffer->length, os_wall_clock_ns()};
     enum status status = STATUS_OK;
@@ -132,7 +134,7 @@ static enum status write_held(struct file *f, struct lfsx_buffer *buffer) {
         status = file_complete_ends(f, buffer);
     if (status == STATUS_OK)
         status = file_write_blocks(f, buffer->offset / LFSX_BLOCK_SIZE, buffer->block_count,
-                                   buffer->blocks, &growth);
+                                   buffer->blocks, &growth, room);
     return status;
 }
 
@@ -142,13 +144,17 @@ enum status share_write(struct share *share, struct node *node, struct lfsx_buff
     if (!math_range_inside(buffer->offset, buffer->length, LFSX_VOLUME_SIZE_MAX))
         return STATUS_OUT_OF_RANGE;
     enum status status = pool_writable(pool_of(f));
-    struct rangelock_hold hold;
-    if (status == STATUS_OK)
-        status = hold_for_write(share, node, buffer, &hold);
     if (status != STATUS_OK)
         return status;
-    status = write_held(f, buffer);
-    rangelock_release(&f->ranges, &hold);
+    struct staging_room room;
+    staging_enter(f, buffer->block_count, &room);
+    struct rangelock_hold hold;
+    status = hold_for_write(share, node, buffer, &hold);
+    if (status == STATUS_OK) {
+        status = write_held(f, buffer, &room);
+        rangelock_release(&f->ranges, &hold);
+    }
+    staging_leave(f, &room);
     POOL_COUNT(pool_of(f), writes, 1);
     POOL_COUNT(pool_of(f), written_bytes, status == STATUS_OK ? buffer->length : 0);
     return file_finish_write(f, status, flags);
@@ -236,7 +242,7 @@ static enum status write_zeros(struct file *f, uint64_t offset, uint64_t end, ui
         status = file_complete_ends(f, buffer);
         if (status == STATUS_OK)
             status = file_write_blocks(f, offset / LFSX_BLOCK_SIZE, buffer->block_count,
-                                       buffer->blocks, &growth);
+                                       buffer->blocks, &growth, NULL);
         lfsx_buffer_free(buffer);
         offset += piece;
     }
