@@ -43,10 +43,11 @@ static bool is_changed(const struct dataset *dataset) {
     return dataset->tree.dirty || dataset->dead.dirty;
 }
 
-/* What has to be in memory and set aside to bring the catalog up to date. */
+/* What has to be in memory and set aside to bring the catalog up to date. No commit waits for it
+ * because of that: all that it needs was changed before. */
 static enum status prefetch_catalog(struct lfsx_pool *pool, struct btree_cursor *cursor,
                                     struct update_need *need) {
-    *need = (struct update_need){.frees = true};
+    *need = (struct update_need){.frees = true, .background = true};
     uint64_t leaves = 0;
     LIST_FOR_EACH(link, &pool->datasets) {
         struct dataset *dataset = LIST_CONTAINER(link, struct dataset, link);
