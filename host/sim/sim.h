@@ -41,12 +41,18 @@ _Noreturn void sim_stop(void);
 /* Allocations that the world which ended last had not released when it ended. */
 uint64_t sim_leaked(void);
 
-/* The k-th allocation from now on fails (0: the very next), and with `forever` all later ones.
- * SIM_NEVER: none. Holds for the running world only. */
+/* Allocations that fail, counted from now on (0: the very next); SIM_NEVER: none. Starting a thread
+ * counts as one. Holds for the running world only. */
 #define SIM_NEVER UINT64_MAX
-void sim_fail_allocation(uint64_t k, bool forever);
-/* Whether the planned failure has happened. */
+struct sim_shortage {
+    uint64_t at;  /* this one, */
+    uint64_t too; /* and this one, */
+    bool forever; /* and all behind `at` */
+};
+void sim_fail_allocations(const struct sim_shortage *shortage);
+/* Whether the failure `at`, `too` has happened; also after the world has ended. */
 bool sim_allocation_failed(void);
+bool sim_allocation_failed_too(void);
 
 /* Calls function(argument) after so much virtual time, from no thread: it must not sleep. */
 void sim_after(uint64_t nanoseconds, void (*function)(void *argument), void *argument);

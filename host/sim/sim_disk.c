@@ -3,6 +3,7 @@
  * Invariants:
  * 1. A page that an image or a record names is never changed again.
  * 2. A write is seen by reads from its submission on; nobody may count on it before its answer.
+ * 3. A read returns what is there at its submission, or at its answer: drawn.
  */
 #include "host/sim/sim_disk.h"
 #include "base/assert.h"
@@ -11,10 +12,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-
-#define DELAY_NS 100000u       /* up to that long takes a request */
-#define STALL_NS 8000000000ull /* and once in STALL_ONE_IN times */
-#define STALL_ONE_IN 5000u
 
 void sim_image_init(struct sim_image *image, uint64_t blocks) {
     image->blocks = blocks;
@@ -32,6 +29,15 @@ void sim_image_copy(struct sim_image *to, const struct sim_image *from) {
 void sim_image_destroy(struct sim_image *image) {
     free(image->pages);
     image->pages = NULL;
+}
+
+void sim_image_flip(struct sim_image *image, uint64_t bit) {
+    uint64_t block = bit / 8 / SIM_BLOCK_SIZE;
+    ASSERT(block < image->blocks);
+    unsigned char *page = sim_store_page();
+    memcpy(page, image->pages[block], SIM_BLOCK_SIZE);
+    page[bit / 8 % SIM_BLOCK_SIZE] ^= (unsigned char)(1u << bit % 8);
+    image->pages[block] = page;
 }
 
 static uint64_t record(struct sim_disk *disk, enum sim_event_kind kind, uint64_t write) {
@@ -94,8 +100,16 @@ static uint64_t do_write(struct sim_disk *disk, const struct block_request *requ
     return index;
 }
 
-static void do_read(const struct sim_disk *disk, const struct block_request *request) {
+static void do_read(struct sim_disk *disk, const struct block_request *request) {
     uint64_t block = request->offset / SIM_BLOCK_SIZE;
+    uint64_t number = disk->all_reads++;
+    if (number == disk->faults.rot_at)
+        sim_image_flip(&disk->image, disk->faults.rot_bit);
+    if (number == disk->faults.misread_at)
+        block = MATH_MIN(disk->faults.misread_from,
+                         disk->image.blocks - request->length / SIM_BLOCK_SIZE);
+    if (disk->looked_at != NULL)
+        memset(disk->looked_at + block, 1, request->length / SIM_BLOCK_SIZE);
     for (uint32_t i = 0; i < request->span_count; i++)
         for (uint64_t to = 0; to < request->spans[i].length; to += SIM_BLOCK_SIZE)
             memcpy((char *)request->spans[i].base + to, disk->image.pages[block++], SIM_BLOCK_SIZE);
@@ -105,6 +119,8 @@ static void answer(void *argument) {
     struct block_request *request = argument;
     struct sim_disk *disk = (struct sim_disk *)(uintptr_t)request->device[0];
     uint64_t write = request->device[1];
+    if (request->device[2] != 0)
+        do_read(disk, request);
     if (request->status == STATUS_OK && disk->recording) {
         if (request->operation == BLOCK_FLUSH)
             record(disk, SIM_EVENT_FLUSH_DONE, write);
@@ -121,28 +137,40 @@ static bool should_fail(struct sim_disk *disk, enum block_operation operation) {
     bool fails = number == disk->faults.fail_at ||
                  (disk->faults.fail_forever && number > disk->faults.fail_at);
     disk->failed |= fails;
-    return fails;
+    disk->failed_too |= number == disk->faults.fail_too;
+    return fails || number == disk->faults.fail_too;
 }
 
 static void disk_submit(struct blockdev *device, struct block_request *request) {
     struct sim_disk *disk = LIST_CONTAINER(device, struct sim_disk, device);
     ASSERT(request->offset % SIM_BLOCK_SIZE == 0 && request->length % SIM_BLOCK_SIZE == 0);
+    bool late = disk->delays.usual_ns > 0 && request->operation == BLOCK_READ &&
+                sim_random_one_in(sim_world_random(), 2);
     request->device[0] = (uintptr_t)disk;
+    request->device[2] = 0;
     request->status = STATUS_OK;
     if (should_fail(disk, request->operation))
         request->status = STATUS_IO;
+    else if (late)
+        request->device[2] = 1;
     else if (request->operation == BLOCK_READ)
         do_read(disk, request);
     else if (request->operation == BLOCK_FLUSH)
         request->device[1] = record(disk, SIM_EVENT_FLUSH, 0);
     else
         request->device[1] = do_write(disk, request);
-    if (!disk->delays) {
+    const struct sim_delays *delays = &disk->delays;
+    if (delays->usual_ns == 0) {
         answer(request);
         return;
     }
     struct sim_random *random = sim_world_random();
-    uint64_t delay = sim_random_one_in(random, STALL_ONE_IN) ? STALL_NS : DELAY_NS;
+    bool here =
+        delays->stall_end == SIM_NEVER ||
+        (request->operation != BLOCK_FLUSH && request->offset / SIM_BLOCK_SIZE < delays->stall_end);
+    bool stalls =
+        here && delays->stall_one_in > 0 && sim_random_one_in(random, delays->stall_one_in);
+    uint64_t delay = stalls ? delays->stall_ns : delays->usual_ns;
     sim_after(1 + sim_random_below(random, delay), answer, request);
 }
 

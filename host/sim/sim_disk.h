@@ -37,6 +37,8 @@ struct sim_image {
 void sim_image_init(struct sim_image *image, uint64_t blocks);
 void sim_image_copy(struct sim_image *to, const struct sim_image *from);
 void sim_image_destroy(struct sim_image *image);
+/* Flips a bit, counted from the medium's start. */
+void sim_image_flip(struct sim_image *image, uint64_t bit);
 
 /* ---- disks ---- */
 
@@ -59,31 +61,45 @@ struct sim_write {
     uint64_t submitted, done; /* numbers of events; UINT64_MAX: not yet */
 };
 
+/* Requests of the kinds in fail_kinds are counted together; reads and writes also each for
+ * themselves; all from 0. SIM_NEVER: not at all. */
 struct sim_faults {
-    uint64_t fail_at; /* this request (counted from 0, of the kinds in fail_kinds) fails with IO */
-    bool fail_forever;
-    uint32_t fail_kinds;   /* bits 1 << enum block_operation */
-    uint64_t lose_at;      /* this write is acknowledged and not done */
-    uint64_t misdirect_at; /* this write goes to misdirect_to instead */
-    uint64_t misdirect_to; /* block */
+    uint32_t fail_kinds;                 /* bits 1 << enum block_operation */
+    uint64_t fail_at;                    /* this request fails with IO, */
+    uint64_t fail_too;                   /* and this one, */
+    bool fail_forever;                   /* and all behind fail_at */
+    uint64_t lose_at;                    /* this write is acknowledged and not done */
+    uint64_t misdirect_at, misdirect_to; /* this write goes to that block instead */
+    uint64_t misread_at, misread_from;   /* this read returns what that block holds */
+    uint64_t rot_at, rot_bit; /* before this read a bit of the medium flips: counted from its start
+                               */
 };
 #define SIM_NO_FAULTS                                                                              \
     (struct sim_faults) {                                                                          \
-        .fail_at = SIM_NEVER, .lose_at = SIM_NEVER, .misdirect_at = SIM_NEVER                      \
+        .fail_at = SIM_NEVER, .fail_too = SIM_NEVER, .lose_at = SIM_NEVER,                         \
+        .misdirect_at = SIM_NEVER, .misread_at = SIM_NEVER, .rot_at = SIM_NEVER                    \
     }
+
+/* How long requests take: up to `usual`, and once in `stall_one_in` times up to `stall`; those for
+ * a place on the disk only before the block `stall_end`. */
+struct sim_delays {
+    uint64_t usual_ns, stall_ns, stall_one_in, stall_end;
+};
 
 struct sim_disk {
     struct blockdev device;
     struct sim_image image; /* what a read returns now */
     struct sim_faults faults;
-    bool delays;    /* answers come later, in any order; else at once */
-    bool recording; /* into the two arrays */
+    struct sim_delays delays; /* answers come later, in any order; all zero: at once */
+    unsigned char *looked_at; /* NULL, or for each block: whether it was read */
+    bool recording;           /* into the two arrays */
     struct sim_event *events;
     uint64_t event_count, event_capacity;
     struct sim_write *writes;
     uint64_t write_count, write_capacity;
-    uint64_t requests, all_writes; /* counted for faults */
-    bool failed;                   /* fail_at came */
+    uint64_t requests, all_writes, all_reads; /* counted for faults */
+    bool failed;                              /* fail_at came */
+    bool failed_too;                          /* fail_too came */
 };
 
 /* A disk with the image's content, or junk if it is NULL. Outside of worlds or inside. */

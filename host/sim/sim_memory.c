@@ -17,35 +17,34 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define WORLD_BYTES (256ull << 20) /* what os_memory_info reports */
+#define WORLD_BYTES (1ull << 30) /* of addresses for each area; memory is taken as it is used */
 
 static uint64_t live;
-static uint64_t fail_countdown = SIM_NEVER;
-static bool fail_forever;
-static bool failed;
+static struct sim_shortage shortage;
+static uint64_t counted; /* allocations since the shortage was ordered */
+static bool failed, failed_too;
 static struct os_shrinker *shrinkers;
 
-void sim_fail_allocation(uint64_t k, bool forever) {
-    fail_countdown = k;
-    fail_forever = forever;
-    failed = false;
+void sim_fail_allocations(const struct sim_shortage *order) {
+    shortage = *order;
+    counted = 0;
+    failed = failed_too = false;
 }
 
 bool sim_allocation_failed(void) {
     return failed;
 }
 
+bool sim_allocation_failed_too(void) {
+    return failed_too;
+}
+
 bool sim_memory_should_fail(void) {
-    if (fail_countdown == SIM_NEVER)
-        return false;
-    if (fail_countdown > 0) {
-        fail_countdown--;
-        return false;
-    }
-    failed = true;
-    if (!fail_forever)
-        fail_countdown = SIM_NEVER;
-    return true;
+    uint64_t number = counted++;
+    bool fails = number == shortage.at || (shortage.forever && number > shortage.at);
+    failed |= fails;
+    failed_too |= number == shortage.too;
+    return fails || number == shortage.too;
 }
 
 uint64_t sim_memory_live(void) {
@@ -172,7 +171,7 @@ void sim_memory_reset(void) {
     drop_all();
     live = 0;
     shrinkers = NULL;
-    sim_fail_allocation(SIM_NEVER, false);
+    shortage = (struct sim_shortage){.at = SIM_NEVER, .too = SIM_NEVER};
 }
 
 /* A failure that was asked for comes also when caches could shrink: they have tried in vain. */

@@ -1,31 +1,52 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Failures in turn: every allocation, every request, and blocks that are lost, misdirected or rot.
+ * Failures in turn: every allocation, every request, and pairs of them.
  *
- * A workload is run once to see how many there are, then again for each of them.
+ * A workload is run again and again, and one thing more goes well each time, until all do. Odd
+ * seeds have drawn workloads, even ones all core operations after each other.
  */
-#include "base/math.h"
 #include "tests/sim/sim_test.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-#define SILENT_ROUNDS 60u
-
-static struct plan small_plan(struct sim_random *random) {
-    struct plan plan = plan_draw(random);
+static struct plan drawn_plan(struct sim_random *random) {
+    struct plan plan = plan_draw(random, MOOD_ORDINARY);
     plan.disk_blocks = 2048;
     plan.volume_bytes = 64u << 10;
     plan.clients = 1 + (unsigned)sim_random_below(random, 2);
     plan.ops = 12;
     plan.preempt = 0;
+    plan.delays.stall_one_in = 0;
     return plan;
 }
 
-/* The model's judgement of what the disk holds at the end, read by a machine that works again. */
-static void verify_end(struct run *run, uint64_t seed) {
+/* What all runs of a seed have in common. */
+struct subject {
+    struct plan plan;
+    struct scene scene;
+    uint64_t seed; /* of the runs */
+    bool scripted;
+};
+
+static void subject_make(struct subject *subject, uint64_t seed, bool scripted) {
+    struct sim_random random = {seed};
+    subject->plan = scripted ? script_plan() : drawn_plan(&random);
+    subject->seed = sim_random_next(&random);
+    subject->scripted = scripted;
+    struct plan plan = script_plan();
+    scene_make(&subject->scene, &plan, subject->seed, false);
+}
+
+static void begin(struct run *run, const struct subject *subject) {
+    run_init_from(run, &subject->plan, subject->seed, &subject->scene.image, &subject->scene.seen);
+    run->close = true;
+    run->script = subject->scripted ? script_all : NULL;
+}
+
+/* Runs it, and has the model judge what the disk holds at the end, read by a machine that works
+ * again. */
+static void go(struct run *run, const struct subject *subject) {
+    run_go(run);
     struct sim_disk disk;
-    struct verify_options options = {.seed = seed, .check = true, .close = true};
+    struct verify_options options = {.seed = subject->seed, .check = true, .close = true};
     verify_image(&run->model, run_cut_time(run->disk.event_count), &run->disk.image, &options,
                  &disk);
     sim_disk_destroy(&disk);
@@ -34,196 +55,91 @@ static void verify_end(struct run *run, uint64_t seed) {
 
 /* ---- memory ---- */
 
-/* The allocation to fail is counted from the world's beginning; set from inside of it. */
-static uint64_t memory_k;
-static bool memory_forever;
+/* Whether the failures happened: the first, and the second or all behind it. */
+struct happened {
+    bool first, second;
+};
 
-static void plan_failure(void) {
-    sim_fail_allocation(memory_k, memory_forever);
+static struct happened fail_memory(const struct subject *subject, struct sim_shortage shortage) {
+    uint64_t mark = sim_store_mark();
+    struct run run;
+    begin(&run, subject);
+    run.short_of_memory = true;
+    run.shortage = shortage;
+    go(&run, subject);
+    struct happened happened = {run.allocation_failed, run.allocation_failed_too};
+    run_destroy(&run);
+    sim_store_release(mark);
+    return happened;
 }
 
 void failures_memory(uint64_t seed) {
-    struct sim_random random = {seed};
-    struct plan plan = small_plan(&random);
-    uint64_t run_seed = sim_random_next(&random);
-    bool failed = true;
-    for (uint64_t k = 0; failed; k++) {
-        uint64_t mark = sim_store_mark();
-        struct run run;
-        run_init(&run, &plan, run_seed);
-        run.faulty = run.close = true;
-        run.before = plan_failure;
-        memory_k = k;
-        memory_forever = seed % 2 == 1;
-        run_go(&run);
-        failed = run.allocation_failed;
-        verify_end(&run, run_seed);
-        run_destroy(&run);
-        sim_store_release(mark);
+    uint64_t mark = sim_store_mark();
+    struct subject subject;
+    subject_make(&subject, seed, seed % 2 == 0);
+    for (unsigned forever = 0; forever < 2; forever++) {
+        bool failed = true;
+        for (uint64_t k = 0; failed; k++) {
+            struct sim_shortage shortage = {k, SIM_NEVER, forever};
+            failed = fail_memory(&subject, shortage).first;
+        }
     }
+    scene_destroy(&subject.scene);
+    sim_store_release(mark);
 }
 
 /* ---- the device ---- */
 
-static bool fail_request(const struct plan *plan, uint64_t run_seed, const struct sim_image *base,
-                         uint64_t k, bool forever, uint32_t kinds) {
+static const uint32_t kinds[] = {1u << BLOCK_READ, 1u << BLOCK_WRITE | 1u << BLOCK_FLUSH,
+                                 1u << BLOCK_DISCARD};
+#define KINDS (sizeof kinds / sizeof *kinds)
+
+static struct happened fail_request(const struct subject *subject, uint32_t failing, uint64_t at,
+                                    uint64_t too, bool forever) {
     uint64_t mark = sim_store_mark();
     struct run run;
-    run_init_from(&run, plan, run_seed, base);
-    run.faulty = run.close = true;
-    run.tolerant = (kinds & 1u << BLOCK_READ) != 0;
-    run.disk.faults.fail_at = k;
+    begin(&run, subject);
+    run.failing = failing;
+    run.disk.faults.fail_kinds = failing;
+    run.disk.faults.fail_at = at;
+    run.disk.faults.fail_too = too;
     run.disk.faults.fail_forever = forever;
-    run.disk.faults.fail_kinds = kinds;
-    run_go(&run);
-    bool failed = run.disk.failed;
-    verify_end(&run, run_seed);
+    go(&run, subject);
+    struct happened happened = {run.disk.failed, run.disk.failed_too};
     run_destroy(&run);
     sim_store_release(mark);
-    return failed;
-}
-
-/* What a power cut leaves while nothing is on its way, a journal to be replayed among it. The first
- * time it is made, later only looked at, so that `observed` says what it holds. */
-static void observe_base(const struct plan *plan, uint64_t run_seed, bool make,
-                         struct sim_image *base) {
-    struct run run;
-    run_init(&run, plan, run_seed);
-    run_go(&run);
-    if (make)
-        sim_image_copy(base, &run.disk.image);
-    struct sim_disk disk;
-    struct verify_options options = {.seed = run_seed};
-    verify_image(&run.model, run_cut_time(run.disk.event_count), base, &options, &disk);
-    sim_disk_destroy(&disk);
-    run_destroy(&run);
+    return happened;
 }
 
 void failures_device(uint64_t seed) {
-    struct sim_random random = {seed};
-    struct plan plan = small_plan(&random);
-    uint64_t run_seed = sim_random_next(&random);
     uint64_t mark = sim_store_mark();
-    struct sim_image base;
-    sim_image_init(&base, plan.disk_blocks);
-    observe_base(&plan, run_seed, true, &base);
-    static const uint32_t kinds[] = {1u << BLOCK_READ, 1u << BLOCK_WRITE | 1u << BLOCK_FLUSH,
-                                     1u << BLOCK_DISCARD};
-    for (unsigned i = 0; i < 3; i++) {
+    struct subject subject;
+    subject_make(&subject, seed, seed % 2 == 0);
+    for (unsigned i = 0; i < KINDS; i++) {
         for (unsigned forever = 0; forever < 2; forever++) {
             bool failed = true;
-            for (uint64_t k = 0; failed; k++) {
-                uint64_t inner = sim_store_mark();
-                observe_base(&plan, run_seed, false, &base);
-                sim_store_release(inner);
-                failed = fail_request(&plan, run_seed, &base, k, forever, kinds[i]);
-            }
+            for (uint64_t k = 0; failed; k++)
+                failed = fail_request(&subject, kinds[i], k, SIM_NEVER, forever).first;
         }
     }
-    sim_image_destroy(&base);
+    scene_destroy(&subject.scene);
     sim_store_release(mark);
 }
 
-/* ---- what nobody reports ---- */
+/* ---- pairs ---- */
 
-/* Compares what can be read with what must be there; errors are an answer, wrong bytes are not. */
-static void compare(struct run *run, struct lfsx_pool *pool) {
-    for (unsigned name = 0; name < MODEL_NAMES; name++) {
-        int instance = model_present(&run->model, name);
-        struct lfsx_volume *volume;
-        enum status status = lfsx_volume_open(pool, model_names[name], &volume);
-        if ((status == STATUS_OK) != (instance >= 0))
-            report_violation("volume %s: %s", model_names[name], status_name(status));
-        if (status != STATUS_OK)
-            continue;
-        const struct model_instance *one = &run->model.instances[instance];
-        unsigned char block[LFSX_BLOCK_SIZE];
-        for (uint64_t at = 0; at < one->size; at += sizeof block) {
-            struct lfsx_buffer *buffer;
-            uint32_t length = (uint32_t)MATH_MIN(one->size - at, sizeof block);
-            status = lfsx_buffer_alloc(at, length, &buffer);
-            if (status == STATUS_OK)
-                status = lfsx_volume_read(volume, buffer);
-            if (status == STATUS_OK &&
-                memcmp(buffer->spans[0].base, one->content + at, length) != 0)
-                report_violation("volume %s, byte %llu: wrong bytes", model_names[name],
-                                 (unsigned long long)at);
-            lfsx_buffer_free(buffer);
-        }
-        lfsx_volume_close(volume);
+void failures_pairs(uint64_t number) {
+    uint64_t mark = sim_store_mark();
+    struct subject subject;
+    subject_make(&subject, 0, true);
+    struct happened happened = {true, true};
+    for (uint64_t too = number + 1; happened.first && happened.second; too++)
+        happened = fail_memory(&subject, (struct sim_shortage){number, too, false});
+    for (unsigned i = 0; i < KINDS; i++) {
+        happened = (struct happened){true, true};
+        for (uint64_t too = number + 1; happened.first && happened.second; too++)
+            happened = fail_request(&subject, kinds[i], number, too, false);
     }
-}
-
-struct silent {
-    struct run *run;
-    struct sim_disk disk;
-};
-
-static void silent_main(void *argument) {
-    struct silent *silent = argument;
-    struct lfsx_pool *pool;
-    struct lfsx_open_options options = {.cache_bytes = 1u << 20};
-    if (lfsx_pool_open(&silent->disk.device, &options, &pool) != STATUS_OK)
-        return; /* refused, loudly */
-    compare(silent->run, pool);
-    (void)lfsx_pool_close(pool);
-}
-
-static void look_at(struct run *run, const struct sim_image *image, uint64_t seed) {
-    struct silent silent = {.run = run};
-    sim_disk_init(&silent.disk, image->blocks, image);
-    struct sim_options world = {.seed = seed};
-    if (sim_run(&world, silent_main, &silent) != SIM_DONE || sim_leaked() != 0)
-        report_violation("a damaged pool does not close, or leaks");
-    sim_disk_destroy(&silent.disk);
-    counters.failures++;
-}
-
-static void rot(struct run *run, struct sim_random *random, uint64_t seed) {
-    struct sim_image image;
-    sim_image_init(&image, run->disk.image.blocks);
-    sim_image_copy(&image, &run->disk.image);
-    uint64_t block;
-    do /* most blocks were never written */
-        block = sim_random_below(random, image.blocks);
-    while (image.pages[block] == sim_store_junk());
-    unsigned char *page = sim_store_page();
-    memcpy(page, image.pages[block], SIM_BLOCK_SIZE);
-    page[sim_random_below(random, SIM_BLOCK_SIZE)] ^= 1u << sim_random_below(random, 8);
-    image.pages[block] = page;
-    look_at(run, &image, seed);
-    sim_image_destroy(&image);
-}
-
-void failures_silent(uint64_t seed) {
-    struct sim_random random = {seed};
-    struct plan plan = small_plan(&random);
-    uint64_t run_seed = sim_random_next(&random);
-    uint64_t writes = 1;
-    for (unsigned round = 0; round < SILENT_ROUNDS; round++) {
-        uint64_t mark = sim_store_mark();
-        struct run run;
-        run_init(&run, &plan, run_seed);
-        run.close = true;
-        run.faulty = round > 0;
-        run.tolerant = round > 0;
-        if (round > 0 && round % 3 == 0)
-            run.disk.faults.lose_at = run.disk.all_writes + sim_random_below(&random, writes);
-        if (round % 3 == 1) {
-            run.disk.faults.misdirect_at = run.disk.all_writes + sim_random_below(&random, writes);
-            run.disk.faults.misdirect_to = sim_random_below(&random, plan.disk_blocks);
-        }
-        uint64_t before = run.disk.all_writes;
-        run_go(&run);
-        if (round == 0)
-            writes = run.disk.all_writes - before;
-        if (run.open_status == STATUS_OK && run.close_status == STATUS_OK && !run.in_doubt) {
-            if (round % 3 == 2)
-                rot(&run, &random, run_seed);
-            else
-                look_at(&run, &run.disk.image, run_seed);
-        }
-        run_destroy(&run);
-        sim_store_release(mark);
-    }
+    scene_destroy(&subject.scene);
+    sim_store_release(mark);
 }

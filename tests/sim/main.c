@@ -4,8 +4,10 @@
  *
  *   lfsx-sim [--mode MODE] [--seeds A-B] [--jobs N] [--cuts N] [--ops N] [--progress]
  *
- * Modes: random (default), exhaustive, memory, device, silent. Each job is a process of its own.
+ * Modes: random (default), exhaustive (a seed is the number of a workload of --ops steps), memory,
+ * device, pairs, silent, progress. Each job is a process of its own.
  */
+#include "base/math.h"
 #include "tests/sim/sim_test.h"
 
 #include <stdio.h>
@@ -16,8 +18,10 @@
 #include <time.h>
 #include <unistd.h>
 
+struct mode;
+
 struct options {
-    const char *mode;
+    const struct mode *mode;
     uint64_t first, last;
     unsigned jobs, ops;
     uint64_t cuts;
@@ -30,19 +34,59 @@ struct shared {
     uint64_t next_seed, seeds;
 };
 
+static void run_exhaustive(const struct options *options, uint64_t seed) {
+    crash_exhaustive(seed, options->ops);
+}
+
+static void run_random(const struct options *options, uint64_t seed) {
+    crash_random(seed, options->cuts);
+}
+
+static void run_memory(const struct options *options, uint64_t seed) {
+    (void)options;
+    failures_memory(seed);
+}
+
+static void run_device(const struct options *options, uint64_t seed) {
+    (void)options;
+    failures_device(seed);
+}
+
+static void run_pairs(const struct options *options, uint64_t seed) {
+    (void)options;
+    failures_pairs(seed);
+}
+
+static void run_progress(const struct options *options, uint64_t seed) {
+    (void)options;
+    progress(seed);
+}
+
+static void run_silent(const struct options *options, uint64_t seed) {
+    (void)options;
+    failures_silent(seed);
+}
+
+static const struct mode {
+    const char *name;
+    void (*run)(const struct options *options, uint64_t seed);
+} modes[] = {{"random", run_random},    {"exhaustive", run_exhaustive}, {"memory", run_memory},
+             {"device", run_device},    {"pairs", run_pairs},           {"silent", run_silent},
+             {"progress", run_progress}};
+#define MODES (sizeof modes / sizeof *modes)
+
+static const struct mode *mode_of(const char *name) {
+    for (unsigned i = 0; i < MODES; i++)
+        if (strcmp(modes[i].name, name) == 0)
+            return &modes[i];
+    return NULL;
+}
+
 static void run_seed(const struct options *options, uint64_t seed) {
-    report_replay("repeat: lfsx-sim --mode %s --seeds %llu --cuts %llu --ops %u", options->mode,
-                  (unsigned long long)seed, (unsigned long long)options->cuts, options->ops);
-    if (strcmp(options->mode, "random") == 0)
-        crash_random(seed, options->cuts);
-    else if (strcmp(options->mode, "exhaustive") == 0)
-        crash_exhaustive(seed, options->ops);
-    else if (strcmp(options->mode, "memory") == 0)
-        failures_memory(seed);
-    else if (strcmp(options->mode, "device") == 0)
-        failures_device(seed);
-    else
-        failures_silent(seed);
+    report_replay("repeat: lfsx-sim --mode %s --seeds %llu --cuts %llu --ops %u",
+                  options->mode->name, (unsigned long long)seed, (unsigned long long)options->cuts,
+                  options->ops);
+    options->mode->run(options, seed);
 }
 
 static void add_counters(struct counters *to) {
@@ -75,7 +119,7 @@ static void print_state(const struct options *options, const struct shared *shar
     const struct counters *c = &shared->counters;
     printf("%s: %llu seeds, %llu runs, %llu operations, %llu power cuts verified (%llu during "
            "recovery), %llu checks, %llu failures; %.1f s, %.0f cuts/s\n",
-           options->mode, (unsigned long long)shared->seeds, (unsigned long long)c->runs,
+           options->mode->name, (unsigned long long)shared->seeds, (unsigned long long)c->runs,
            (unsigned long long)c->ops, (unsigned long long)c->cuts,
            (unsigned long long)c->second_cuts, (unsigned long long)c->checks,
            (unsigned long long)c->failures, seconds, (double)c->cuts / seconds);
@@ -93,7 +137,7 @@ static bool parse(int argc, char **argv, struct options *options) {
         const char *name = argv[i++];
         const char *value = argv[i];
         if (strcmp(name, "--mode") == 0) {
-            options->mode = value;
+            options->mode = mode_of(value);
         } else if (strcmp(name, "--seeds") == 0) {
             char *end;
             options->first = options->last = strtoull(value, &end, 0);
@@ -109,7 +153,7 @@ static bool parse(int argc, char **argv, struct options *options) {
             return false;
         }
     }
-    return options->jobs > 0 && options->cuts > 0 && options->ops > 0;
+    return options->mode != NULL && options->jobs > 0 && options->cuts > 0 && options->ops > 0;
 }
 
 static bool wait_for_jobs(const struct options *options, const struct shared *shared,
@@ -136,14 +180,17 @@ static bool wait_for_jobs(const struct options *options, const struct shared *sh
 
 int main(int argc, char **argv) {
     struct options options = {
-        .mode = "random", .first = 1, .last = 10, .jobs = 1, .ops = 1, .cuts = 200};
+        .mode = mode_of("random"), .first = 1, .last = 10, .jobs = 1, .ops = 1, .cuts = 200};
     if (!parse(argc, argv, &options)) {
         fprintf(stderr,
-                "usage: %s [--mode random|exhaustive|memory|device|silent] [--seeds A-B] "
+                "usage: %s [--mode random|exhaustive|memory|device|pairs|silent|progress] [--seeds "
+                "A-B] "
                 "[--jobs N] [--cuts N] [--ops N] [--progress]\n",
                 argv[0]);
         return 2;
     }
+    if (options.mode == mode_of("exhaustive")) /* there are only so many */
+        options.last = MATH_MIN(options.last, crash_exhaustive_count(options.ops) - 1);
     report_start();
     struct shared *shared =
         mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

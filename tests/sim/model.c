@@ -6,10 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NO_OP UINT32_MAX
-
-const char *const model_names[MODEL_NAMES] = {"alpha", "beta", "gamma", "delta"};
-
 static void *must(void *memory) {
     if (memory == NULL)
         abort();
@@ -23,6 +19,21 @@ static void *grow(void *array, uint32_t count, uint32_t *capacity, size_t size) 
     return must(realloc(array, *capacity * size));
 }
 
+const char *model_name(unsigned number) {
+    static char names[MODEL_NAMES][8];
+    if (names[number][0] == '\0')
+        snprintf(names[number], sizeof names[number], "v%02u", number % 100);
+    return names[number];
+}
+
+unsigned model_name_number(const char *name) {
+    unsigned number = 0;
+    while (number < MODEL_NAMES && strcmp(model_name(number), name) != 0)
+        number++;
+    return number;
+}
+
+/* The last lanes' multiplications run side by side. */
 uint64_t model_hash(const void *cell) {
     uint64_t words[MODEL_CELL / 8];
     memcpy(words, cell, sizeof words);
@@ -34,13 +45,13 @@ uint64_t model_hash(const void *cell) {
     return sums[0] ^ sums[1] * 3 ^ sums[2] * 5 ^ sums[3] * 7;
 }
 
-static uint32_t add_cell(struct model *model, uint64_t hash) {
+static uint32_t add_cell(struct model *model, uint64_t value) {
     model->cells =
         grow(model->cells, model->cell_count, &model->cell_capacity, sizeof *model->cells);
     struct model_cell *cell = &model->cells[model->cell_count];
     *cell = (struct model_cell){0};
     cell->history = grow(NULL, 0, &cell->capacity, sizeof *cell->history);
-    cell->history[cell->count++] = (struct model_state){NO_OP, hash};
+    cell->history[cell->count++] = (struct model_state){MODEL_NO_OP, value};
     return model->cell_count++;
 }
 
@@ -55,19 +66,24 @@ void model_destroy(struct model *model) {
         free(model->ops[i].cells);
     for (uint32_t i = 0; i < model->cell_count; i++)
         free(model->cells[i].history);
-    for (unsigned i = 0; i < model->instance_count; i++)
+    for (uint32_t i = 0; i < model->instance_count; i++)
         free(model->instances[i].content);
+    for (uint32_t i = 0; i < model->snapshot_count; i++) {
+        free(model->snapshots[i].content);
+        free(model->snapshots[i].set);
+    }
     free(model->ops);
     free(model->cells);
+    free(model->instances);
+    free(model->snapshots);
     free(model->flushes);
 }
 
-unsigned model_add_instance(struct model *model, unsigned name, uint64_t size,
-                            const unsigned char *content) {
-    unsigned number = model->instance_count++;
-    struct model_instance *instance = &model->instances[number];
-    *instance = (struct model_instance){.name = name,
-                                        .size = size,
+unsigned model_add_instance(struct model *model, uint64_t size, const unsigned char *content) {
+    model->instances = grow(model->instances, model->instance_count, &model->instance_capacity,
+                            sizeof *model->instances);
+    struct model_instance *instance = &model->instances[model->instance_count];
+    *instance = (struct model_instance){.size = size,
                                         .first_cell = model->cell_count,
                                         .cell_count = (uint32_t)(size / MODEL_CELL),
                                         .content = must(calloc(1, size))};
@@ -75,35 +91,36 @@ unsigned model_add_instance(struct model *model, unsigned name, uint64_t size,
         memcpy(instance->content, content, size);
     for (uint32_t i = 0; i < instance->cell_count; i++)
         add_cell(model, model_hash(instance->content + (uint64_t)i * MODEL_CELL));
-    return number;
+    return model->instance_count++;
 }
 
 int model_present(const struct model *model, unsigned name) {
     const struct model_cell *cell = &model->cells[name];
-    uint64_t size = cell->history[cell->count - 1].hash;
-    for (unsigned i = 0; i < model->instance_count && size != 0; i++)
-        if (model->instances[i].size == size)
-            return (int)i;
-    return -1;
+    return (int)cell->history[cell->count - 1].value - 1;
 }
 
 void model_set_present(struct model *model, unsigned name, unsigned instance) {
-    model->cells[name].history[0].hash = model->instances[instance].size;
+    model->cells[name].history[0].value = 1 + instance;
 }
 
-static uint32_t add_op(struct model *model, uint64_t now, uint32_t cells) {
+uint32_t model_begin(struct model *model, uint64_t now) {
     model->ops = grow(model->ops, model->op_count, &model->op_capacity, sizeof *model->ops);
-    model->ops[model->op_count] = (struct model_op){
-        .started = now, .acknowledged = MODEL_NEVER, .cells = must(calloc(cells + 1, 4))};
+    model->ops[model->op_count] = (struct model_op){.started = now, .acknowledged = MODEL_NEVER};
     return model->op_count++;
 }
 
-static void add_state(struct model *model, uint32_t op, uint32_t number, uint64_t hash) {
+static void add_state(struct model *model, uint32_t op, uint32_t number, uint64_t value) {
     struct model_cell *cell = &model->cells[number];
     cell->history = grow(cell->history, cell->count, &cell->capacity, sizeof *cell->history);
-    cell->history[cell->count++] = (struct model_state){op, hash};
+    cell->history[cell->count++] = (struct model_state){op, value};
     struct model_op *own = &model->ops[op];
     own->cells[own->cell_count++] = number;
+}
+
+/* Room for so many more cells of the operation. */
+static void expect_cells(struct model *model, uint32_t op, uint64_t count) {
+    struct model_op *own = &model->ops[op];
+    own->cells = must(realloc(own->cells, (own->cell_count + count) * sizeof *own->cells));
 }
 
 uint32_t model_change(struct model *model, uint64_t now, unsigned number, uint64_t offset,
@@ -115,17 +132,62 @@ uint32_t model_change(struct model *model, uint64_t now, unsigned number, uint64
         memcpy(instance->content + offset, data, length);
     uint64_t first = offset / MODEL_CELL;
     uint64_t end = math_divide_up(offset + length, MODEL_CELL);
-    uint32_t op = add_op(model, now, (uint32_t)(end - first));
+    uint32_t op = model_begin(model, now);
+    expect_cells(model, op, end - first);
     for (uint64_t i = first; i < end; i++)
         add_state(model, op, instance->first_cell + (uint32_t)i,
                   model_hash(instance->content + i * MODEL_CELL));
     return op;
 }
 
-uint32_t model_name_change(struct model *model, uint64_t now, unsigned name, int instance) {
-    uint32_t op = add_op(model, now, 1);
-    add_state(model, op, name, instance < 0 ? 0 : model->instances[instance].size);
-    return op;
+void model_rename(struct model *model, uint32_t op, unsigned name, int instance) {
+    expect_cells(model, op, 1);
+    add_state(model, op, name, (uint64_t)(instance + 1));
+}
+
+static unsigned add_snapshot(struct model *model, unsigned instance, const char *name,
+                             bool exists) {
+    model->snapshots = grow(model->snapshots, model->snapshot_count, &model->snapshot_capacity,
+                            sizeof *model->snapshots);
+    struct model_snapshot *snapshot = &model->snapshots[model->snapshot_count];
+    *snapshot = (struct model_snapshot){
+        .instance = instance, .cell = add_cell(model, exists), .op = MODEL_NO_OP};
+    snprintf(snapshot->name, sizeof snapshot->name, "%s", name);
+    return model->snapshot_count++;
+}
+
+unsigned model_add_snapshot(struct model *model, uint32_t op, unsigned instance, const char *name) {
+    unsigned snapshot = add_snapshot(model, instance, name, false);
+    model->snapshots[snapshot].op = op;
+    expect_cells(model, op, 1);
+    add_state(model, op, model->snapshots[snapshot].cell, 1);
+    return snapshot;
+}
+
+unsigned model_set_snapshot(struct model *model, unsigned instance, const char *name,
+                            const unsigned char *content) {
+    unsigned snapshot = add_snapshot(model, instance, name, true);
+    uint64_t size = model->instances[instance].size;
+    model->snapshots[snapshot].content = must(malloc(size));
+    memcpy(model->snapshots[snapshot].content, content, size);
+    return snapshot;
+}
+
+void model_drop_snapshot(struct model *model, uint32_t op, unsigned snapshot) {
+    expect_cells(model, op, 1);
+    add_state(model, op, model->snapshots[snapshot].cell, 0);
+}
+
+bool model_has_snapshot(const struct model *model, unsigned snapshot) {
+    const struct model_cell *cell = &model->cells[model->snapshots[snapshot].cell];
+    return cell->history[cell->count - 1].value != 0;
+}
+
+int model_find_snapshot(const struct model *model, unsigned instance, const char *name) {
+    for (uint32_t i = 0; i < model->snapshot_count; i++)
+        if (model->snapshots[i].instance == instance && strcmp(model->snapshots[i].name, name) == 0)
+            return (int)i;
+    return -1;
 }
 
 void model_acknowledge(struct model *model, uint32_t op, uint64_t now, bool durable) {
@@ -145,143 +207,4 @@ void model_add_flush(struct model *model, uint64_t started, uint64_t now) {
     model->flushes =
         grow(model->flushes, model->flush_count, &model->flush_capacity, sizeof *model->flushes);
     model->flushes[model->flush_count++] = (struct model_flush){started, now};
-}
-
-/* ---- judging ---- */
-
-void model_judge_begin(struct model *model) {
-    model->judgements++;
-    for (uint32_t i = 0; i < model->cell_count; i++) {
-        model->cells[i].now = 0;
-        model->cells[i].looked_at = i < MODEL_NAMES;
-        model->cells[i].seen = 0;
-    }
-}
-
-bool model_saw_volume(struct model *model, const char *name, uint64_t size,
-                      struct model_instance **out) {
-    for (unsigned i = 0; i < model->instance_count; i++) {
-        struct model_instance *instance = &model->instances[i];
-        if (instance->size != size || strcmp(model_names[instance->name], name) != 0)
-            continue;
-        model->cells[instance->name].seen = size;
-        *out = instance;
-        return true;
-    }
-    snprintf(model->wrong, sizeof model->wrong,
-             "there is a volume %s of %llu bytes, which nobody ever created", name,
-             (unsigned long long)size);
-    return false;
-}
-
-void model_saw_content(struct model *model, const struct model_instance *instance,
-                       const unsigned char *content) {
-    for (uint32_t i = 0; i < instance->cell_count; i++) {
-        struct model_cell *cell = &model->cells[instance->first_cell + i];
-        cell->looked_at = true;
-        cell->seen = model_hash(content + (uint64_t)i * MODEL_CELL);
-    }
-}
-
-static void explain(struct model *model, uint32_t number, uint64_t cut) {
-    const struct model_cell *cell = &model->cells[number];
-    int used = 0;
-    if (number < MODEL_NAMES)
-        used = snprintf(model->wrong, sizeof model->wrong, "volume %s (size seen: %llu)",
-                        model_names[number], (unsigned long long)cell->seen);
-    for (unsigned i = 0; i < model->instance_count; i++) {
-        const struct model_instance *one = &model->instances[i];
-        if (number >= one->first_cell && number - one->first_cell < one->cell_count)
-            used = snprintf(model->wrong, sizeof model->wrong, "volume %s, sector %u",
-                            model_names[one->name], number - one->first_cell);
-    }
-    unsigned at = 0;
-    while (at < cell->count && cell->history[at].hash != cell->seen)
-        at++;
-    snprintf(model->wrong + used, sizeof model->wrong - (size_t)used,
-             ": %s; it must hold state %u of %u or a later one (cut before event %llu)",
-             at == cell->count ? "holds what nobody ever wrote there" : "went back in time",
-             cell->now, cell->count - 1, (unsigned long long)cut);
-    if (at < cell->count) {
-        size_t length = strlen(model->wrong);
-        snprintf(model->wrong + length, sizeof model->wrong - length, ", and holds state %u", at);
-    }
-}
-
-/* The set that grows: `stack` holds operations that are in it and not looked at yet. */
-struct judge {
-    struct model *model;
-    uint64_t cut;
-    uint64_t latest; /* all that was acknowledged before belongs to the set */
-    bool thin_air;
-};
-
-static void include(struct judge *judge, uint32_t number) {
-    struct model *model = judge->model;
-    struct model_op *op = &model->ops[number];
-    if (op->mark == model->judgements)
-        return;
-    op->mark = model->judgements;
-    if (op->started >= judge->cut || op->void_)
-        judge->thin_air = true;
-    judge->latest = MATH_MAX(judge->latest, op->started);
-    for (uint32_t i = 0; i < op->cell_count; i++) {
-        struct model_cell *cell = &model->cells[op->cells[i]];
-        uint32_t at = cell->count - 1;
-        while (cell->history[at].op != number)
-            at--;
-        cell->now = MATH_MAX(cell->now, at);
-    }
-}
-
-/* Includes what must be there because of later operations. */
-static void close_set(struct judge *judge) {
-    uint64_t latest;
-    do {
-        latest = judge->latest;
-        for (uint32_t i = 0; i < judge->model->op_count; i++)
-            if (judge->model->ops[i].acknowledged < latest && !judge->model->ops[i].void_)
-                include(judge, i);
-    } while (judge->latest != latest);
-}
-
-static void include_durable(struct judge *judge) {
-    struct model *model = judge->model;
-    for (uint32_t i = 0; i < model->flush_count; i++)
-        if (model->flushes[i].acknowledged <= judge->cut)
-            judge->latest = MATH_MAX(judge->latest, model->flushes[i].started);
-    for (uint32_t i = 0; i < model->op_count; i++)
-        if (model->ops[i].durable && model->ops[i].acknowledged <= judge->cut)
-            include(judge, i);
-}
-
-bool model_judge(struct model *model, uint64_t cut) {
-    struct judge judge = {.model = model, .cut = cut};
-    include_durable(&judge);
-    bool grew = true;
-    while (grew) {
-        grew = false;
-        close_set(&judge);
-        for (uint32_t i = 0; i < model->cell_count; i++) {
-            struct model_cell *cell = &model->cells[i];
-            if (!cell->looked_at || cell->history[cell->now].hash == cell->seen)
-                continue;
-            uint32_t at = cell->now;
-            while (at < cell->count && cell->history[at].hash != cell->seen)
-                at++;
-            if (at == cell->count) {
-                explain(model, i, cut);
-                return false;
-            }
-            include(&judge, cell->history[at].op);
-            cell->now = at;
-            grew = true;
-        }
-        if (judge.thin_air) {
-            snprintf(model->wrong, sizeof model->wrong,
-                     "holds what was only asked for after the cut, or was refused");
-            return false;
-        }
-    }
-    return true;
 }

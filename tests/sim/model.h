@@ -11,25 +11,31 @@
  *   - what was acknowledged before a flush was started that was acknowledged before the cut is in
  *     it, and so is what is durable on return; what was started after the cut is not;
  *   - with an operation also all that were acknowledged before its start are in it;
- *   - each cell (512 bytes of a volume; a name) holds what the last operation of the set made of
- * it. Operations on one cell are never under way together, so their order is known. The smallest
- * such set is found by growing it from what must be in it; a write is one operation, all or
- * nothing, while trims and zeroes may be there block by block.
+ *   - each cell (512 bytes of a volume; a name; whether a snapshot exists) holds what the last
+ *     operation of the set made of it. Operations on one cell are never under way together, so
+ *     their order is known.
+ * The smallest such set is found by growing it from what must be in it; a write is one operation,
+ * all or nothing, while trims and zeroes may be there block by block.
+ *
+ * The content of a snapshot is right if there is such a set that has all that was acknowledged
+ * before the snapshot was asked for and nothing that was asked for after it was acknowledged; one
+ * set for all volumes of a group. With the snapshot its set belongs to the state. What a snapshot
+ * was once seen to hold it must hold for ever: after all other cuts of the same run, too.
  *
  * Memory is the process's, not a world's.
  */
 #ifndef TESTS_SIM_MODEL_H
 #define TESTS_SIM_MODEL_H
 
-#include "storage/lfsx/lfsx.h"
+#include "tests/sim/observation.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #define MODEL_CELL 512u
 #define MODEL_NEVER UINT64_MAX
-#define MODEL_NAMES 4u
-#define MODEL_INSTANCES_MAX 64u
+#define MODEL_NAMES 48u
+#define MODEL_NO_OP UINT32_MAX
 
 struct model_op {
     uint64_t started, acknowledged; /* MODEL_NEVER: it was not */
@@ -42,7 +48,7 @@ struct model_op {
 
 struct model_state {
     uint32_t op; /* that made it */
-    uint64_t hash;
+    uint64_t value;
 };
 
 struct model_cell {
@@ -53,13 +59,24 @@ struct model_cell {
     bool looked_at;
 };
 
-/* One volume from its creation on; a name may have several after each other. Its size tells it from
- * all others. */
+/* One volume from its creation on; a name may have several after each other, and a rollback gives
+ * one another name. */
 struct model_instance {
-    unsigned name;
+    uint64_t id; /* the pool's; 0: not known yet */
     uint64_t size;
     uint32_t first_cell, cell_count;
     unsigned char *content; /* as of the newest operation */
+};
+
+/* One snapshot of one volume. Those with the same operation were taken together. */
+struct model_snapshot {
+    char name[16];
+    unsigned instance;
+    uint32_t cell;          /* whether it exists */
+    uint32_t op;            /* that took it; MODEL_NO_OP: it was there at the start */
+    unsigned char *content; /* NULL: nobody has seen it yet */
+    uint32_t *set;          /* operations that explain it, of set_count; once seen, if op is one */
+    uint32_t set_count;
 };
 
 struct model_flush {
@@ -69,27 +86,29 @@ struct model_flush {
 struct model {
     struct model_op *ops;
     uint32_t op_count, op_capacity;
-    struct model_cell *cells; /* the names' come first */
+    struct model_cell *cells; /* the names' come first: 1 + the instance, 0: none */
     uint32_t cell_count, cell_capacity;
-    struct model_instance instances[MODEL_INSTANCES_MAX];
-    unsigned instance_count;
+    struct model_instance *instances;
+    uint32_t instance_count, instance_capacity;
+    struct model_snapshot *snapshots;
+    uint32_t snapshot_count, snapshot_capacity;
     struct model_flush *flushes;
     uint32_t flush_count, flush_capacity;
     uint64_t judgements;
     char wrong[512]; /* why the last judgement was "no" */
 };
 
-extern const char *const model_names[MODEL_NAMES];
+/* "v00" and so on. */
+const char *model_name(unsigned number);
+/* MODEL_NAMES if it is none of them. */
+unsigned model_name_number(const char *name);
 
 void model_init(struct model *model);
 void model_destroy(struct model *model);
 
-uint64_t model_hash(const void *cell);
-
 /* Adds a volume; its cells are zeros, or what `content` (copied) says. */
-unsigned model_add_instance(struct model *model, unsigned name, uint64_t size,
-                            const unsigned char *content);
-/* The newest instance of the name in the model's present; -1 if there is none. */
+unsigned model_add_instance(struct model *model, uint64_t size, const unsigned char *content);
+/* The instance that has the name in the model's present; -1 if there is none. */
 int model_present(const struct model *model, unsigned name);
 /* At the start, before any operation: the name holds the instance. */
 void model_set_present(struct model *model, unsigned name, unsigned instance);
@@ -97,21 +116,38 @@ void model_set_present(struct model *model, unsigned name, unsigned instance);
 /* Operations. Each returns its number, to be acknowledged. */
 uint32_t model_change(struct model *model, uint64_t now, unsigned instance, uint64_t offset,
                       uint64_t length, const unsigned char *data); /* NULL: zeros */
-uint32_t model_name_change(struct model *model, uint64_t now, unsigned name, int instance);
+/* One that changes names and snapshots: what it does is added to it. */
+uint32_t model_begin(struct model *model, uint64_t now);
+void model_rename(struct model *model, uint32_t op, unsigned name, int instance); /* -1: none */
+unsigned model_add_snapshot(struct model *model, uint32_t op, unsigned instance, const char *name);
+void model_drop_snapshot(struct model *model, uint32_t op, unsigned snapshot);
+
 void model_acknowledge(struct model *model, uint32_t op, uint64_t now, bool durable);
 /* The operation failed and did nothing; the caller puts the instance's content back. */
 void model_undo(struct model *model, uint32_t op);
 void model_add_flush(struct model *model, uint64_t started, uint64_t now);
 
-/* ---- judging: begin, say what was seen, end ---- */
+/* At the start, before any operation: a snapshot with its content. */
+unsigned model_set_snapshot(struct model *model, unsigned instance, const char *name,
+                            const unsigned char *content);
+/* Whether it exists in the model's present. */
+bool model_has_snapshot(const struct model *model, unsigned snapshot);
+/* The snapshot with the name; -1 if there never was one. */
+int model_find_snapshot(const struct model *model, unsigned instance, const char *name);
 
-void model_judge_begin(struct model *model);
-/* False if no such volume was ever created: out of thin air. */
-bool model_saw_volume(struct model *model, const char *name, uint64_t size,
-                      struct model_instance **instance);
-void model_saw_content(struct model *model, const struct model_instance *instance,
-                       const unsigned char *content);
-/* Whether what was seen may be there after a cut just before event `cut`. */
-bool model_judge(struct model *model, uint64_t cut);
+/* ---- judge.c ---- */
+
+struct model_cut {
+    uint64_t time;
+    bool lossy; /* the disk lost writes that it had acknowledged: nothing must be there, but what is
+                   there must still be the effect of all operations up to one moment */
+};
+
+/* Whether what was seen may be there after a cut. */
+bool model_judge(struct model *model, const struct observation *seen, struct model_cut cut);
+/* Whether the snapshot may hold this. The first to see it in a run decides for all later ones. */
+bool model_judge_snapshot(struct model *model, unsigned snapshot, const unsigned char *content,
+                          uint64_t cut_time);
+uint64_t model_hash(const void *cell);
 
 #endif

@@ -5,21 +5,57 @@
 
 #include "host/sim/sim_disk.h"
 #include "tests/sim/model.h"
+#include "tests/sim/observation.h"
 
-#define MAX_CLIENTS 6u
-#define MAX_LENGTH (96u << 10)
+#define MAX_CLIENTS 8u
 
-/* How a workload is; drawn from the seed. */
+/* ---- plan.c: how a workload is; drawn from the seed ---- */
+
+enum mood {
+    MOOD_ORDINARY,
+    MOOD_FULL,       /* hardly any space */
+    MOOD_FRAGMENTED, /* a volume of many small extents */
+    MOOD_MANY,       /* small volumes that come and go */
+    MOOD_JOURNAL,    /* many commits: the ring goes round and fills up */
+    MOOD_STALLS,     /* a disk that takes a nap every now and then */
+    MOOD_LARGE,      /* writes of up to LFSX_MAX_IO */
+    MOOD_COUNT
+};
+
 struct plan {
+    enum mood mood;
     uint64_t disk_blocks;
     uint64_t volume_bytes; /* about, at most */
     uint64_t cache_bytes;
+    uint64_t max_length;   /* of what a client does at once */
+    uint32_t max_transfer; /* of the disk */
     unsigned clients, ops; /* of each client */
     unsigned volumes;      /* at the start */
+    unsigned names;        /* in use, at most MODEL_NAMES */
     unsigned preempt;
-    unsigned flush_one_in, fua_one_in; /* 0: never */
-    unsigned names_one_in;             /* creations and deletions; 0: never */
+    unsigned flush_one_in, fua_one_in; /* 0: never, as below */
+    unsigned names_one_in;             /* creations and deletions */
+    unsigned sleep_one_in;
+    unsigned long_one_in; /* lengths up to max_length, else a few blocks */
+    unsigned prepare;     /* unrecorded operations of one client before all others */
     bool only_whole_blocks;
+    bool flusher; /* the last client does nothing but flush */
+    struct sim_delays delays;
+    uint64_t cuts_share; /* a cut costs as much as so many ordinary ones */
+};
+
+struct plan plan_draw(struct sim_random *random, enum mood mood);
+enum mood plan_draw_mood(struct sim_random *random);
+
+/* ---- run.c: one run of a workload on one disk ---- */
+
+struct run;
+
+struct client {
+    struct run *run;
+    unsigned number;
+    struct os_thread *thread;
+    unsigned char *data, *before; /* run->plan.max_length each */
 };
 
 struct range {
@@ -27,7 +63,6 @@ struct range {
     uint64_t offset, length;
 };
 
-/* One run of a workload on one disk. */
 struct run {
     struct plan plan;
     uint64_t seed;
@@ -36,18 +71,92 @@ struct run {
     struct sim_image start; /* what the disk held at the beginning */
     struct model model;
     struct lfsx_pool *pool;
+    struct client clients[MAX_CLIENTS];
     struct range ranges[MAX_CLIENTS]; /* being changed */
-    unsigned users[MODEL_NAMES];      /* open handles */
+    unsigned users[MODEL_NAMES];      /* operations that need the name to stay */
     bool creating[MODEL_NAMES], deleting[MODEL_NAMES];
     uint64_t tick;
-    bool faulty;          /* errors of memory and device are expected */
-    bool in_doubt;        /* an operation failed and may have had an effect: no more of them */
-    bool close;           /* the pool at the end, else the power is cut there */
-    bool tolerant;        /* the device lies: checksum errors are expected */
-    void (*before)(void); /* called in the world before anything else; may be NULL */
-    bool allocation_failed;
+    void (*script)(struct client *client); /* what client 0 does; NULL: what is drawn */
+    const void *script_argument;
+    bool close; /* the pool at the end, else the power is cut there */
+    /* Faults that are expected. */
+    struct sim_shortage shortage; /* of memory */
+    bool short_of_memory;
+    uint32_t failing; /* kinds of requests, bits 1 << enum block_operation */
+    bool lying;       /* the device: checksum errors are expected */
+    bool in_doubt;    /* an operation failed and nobody can tell what it did: no more of them */
+    bool allocation_failed, allocation_failed_too;
     enum status open_status, close_status;
 };
+
+/* Formats a disk; the run begins there. */
+void run_init(struct run *run, const struct plan *plan, uint64_t seed);
+/* The run begins with an image and the model with what was seen there. */
+void run_init_from(struct run *run, const struct plan *plan, uint64_t seed,
+                   const struct sim_image *image, const struct observation *seen);
+void run_destroy(struct run *run);
+/* Opens the pool, lets the clients work, and ends as run->close says. */
+enum sim_end run_go(struct run *run);
+/* The model's time. */
+uint64_t run_now(struct run *run);
+/* The model's time of a cut just before this event. */
+uint64_t run_cut_time(uint64_t position);
+uint64_t run_below(struct run *run, uint64_t limit);
+/* False if n is 0. */
+bool run_one_in(struct run *run, uint64_t n);
+
+/* Whether an operation may end so. Bits of `expected`: 1ull << enum status. A status that faults
+ * explain puts nothing in doubt. */
+#define RUN_MAY(status) (1ull << (status))
+void run_expect(struct run *run, enum status status, uint64_t expected, const char *what);
+
+/* ---- ops_data.c, ops_name.c: what clients do, and tell the model ---- */
+
+enum erasure { ERASE_TRIM, ERASE_ZERO, ERASE_ZERO_NO_HOLE };
+
+/* The range is not being changed by another client; it must have been claimed. */
+void op_write(struct client *client, const struct range *range, bool fua);
+void op_erase(struct client *client, const struct range *range, enum erasure kind, bool fua);
+void op_read(struct client *client, const struct range *range);
+/* Reads what others may be writing: whole cells, each as it was at some moment meanwhile. */
+void op_read_race(struct client *client, const struct range *range);
+void op_flush(struct run *run);
+bool range_is_free(struct run *run, const struct range *range);
+void range_claim(struct client *client, const struct range *range);
+/* Only sees to it that the volume stays. */
+void range_share(struct client *client, const struct range *range);
+void range_release(struct client *client);
+
+bool name_is_idle(const struct run *run, unsigned name);
+void op_create(struct run *run, unsigned name, uint64_t size);
+void op_delete(struct run *run, unsigned name);
+/* A positive multiple of MODEL_CELL. */
+uint64_t draw_size(struct run *run);
+
+/* ---- workload.c: what they do at random ---- */
+
+void workload_client(struct client *client);
+void workload_prepare(struct client *client);
+
+/* ---- script.c: what one of them does step by step ---- */
+
+/* Small enough to be cut everywhere. */
+struct plan script_plan(void);
+unsigned script_step_count(void);
+const char *script_step_name(unsigned step);
+/* run->script; the argument is an array of steps' numbers that ends with SCRIPT_END. */
+#define SCRIPT_END UINT32_MAX
+void script_steps(struct client *client);
+/* run->script: all steps after each other. */
+void script_all(struct client *client);
+
+/* Where a script begins: a pool with something of everything, closed or left with a journal. */
+struct scene {
+    struct sim_image image;
+    struct observation seen;
+};
+void scene_make(struct scene *scene, const struct plan *plan, uint64_t seed, bool closed);
+void scene_destroy(struct scene *scene);
 
 /* ---- report.c ---- */
 
@@ -62,65 +171,52 @@ void report_replay(const char *format, ...) __attribute__((format(printf, 1, 2))
 /* Prints what is wrong and how to repeat it, and ends the process. */
 _Noreturn void report_violation(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* ---- workload.c ---- */
-
-struct plan plan_draw(struct sim_random *random);
-/* Formats a disk; the run begins there. */
-void run_init(struct run *run, const struct plan *plan, uint64_t seed);
-/* The run begins with an image that run_observe() looked at: the model starts with that. */
-void run_init_from(struct run *run, const struct plan *plan, uint64_t seed,
-                   const struct sim_image *image);
-void run_destroy(struct run *run);
-/* Opens the pool, lets the clients work, and ends as run->close says. */
-enum sim_end run_go(struct run *run);
-/* The model's time. */
-uint64_t run_now(struct run *run);
-/* The model's time of a cut just before this event. */
-uint64_t run_cut_time(uint64_t position);
-
 /* ---- verify.c ---- */
 
 struct verify_options {
     uint64_t seed;
-    bool check;  /* before and after */
-    bool close;  /* write what recovery leaves to write */
-    bool record; /* what the recovery writes */
+    bool check;               /* before and after */
+    bool close;               /* write what recovery leaves to write */
+    bool record;              /* what the recovery writes */
+    struct observation *seen; /* where to leave what is seen; NULL: nowhere */
 };
 /* Opens the pool on a disk with the image in a world of its own and asks the model. Any violation
  * ends the process. The disk must be destroyed by the caller. */
 void verify_image(struct model *model, uint64_t cut, const struct sim_image *image,
                   const struct verify_options *options, struct sim_disk *disk);
-
-/* What the last verification saw. */
-struct observed {
-    char name[LFSX_NAME_MAX + 1];
-    uint64_t size;
-    unsigned char *content; /* kept until the next verification */
-    uint64_t capacity;
-};
-extern struct observed observed[MODEL_NAMES];
-extern unsigned observed_count;
-
-/* Reads a whole volume into memory; the first error. */
-enum status read_volume(struct lfsx_volume *volume, uint64_t size, unsigned char *content);
 /* Runs the check; anything that it finds is a violation. */
 void check_disk(struct sim_disk *disk);
 
-/* ---- crash.c ---- */
+/* ---- crash.c, exhaustive.c ---- */
 
+/* Verifies what a cut left, now and then also what a cut of the recovery leaves. */
+void crash_verify(struct run *run, uint64_t position, const struct sim_image *image,
+                  struct sim_random *random, struct observation *seen);
+/* Room for so many fates, until the next call. */
+enum sim_fate *crash_fates(uint64_t count);
 /* One seed: some generations of workload, each from what a cut of the one before left. */
 void crash_random(uint64_t seed, uint64_t cuts_of_a_run);
 /* Every moment of the small workload with this number, and every choice among what was on its way.
  */
 void crash_exhaustive(uint64_t number, unsigned ops);
+/* How many workloads of so many operations there are. */
+uint64_t crash_exhaustive_count(unsigned ops);
 
-/* ---- failures.c ---- */
+/* ---- progress.c ---- */
+
+/* A commit returns while a checkpoint hangs. */
+void progress(uint64_t seed);
+
+/* ---- failures.c, silent.c ---- */
 
 /* A workload with its k-th allocation failing, for each k. */
 void failures_memory(uint64_t seed);
 /* A workload with its k-th request failing, once and from then on, for each k. */
 void failures_device(uint64_t seed);
-/* One lost, misdirected or rotten block at a time: never wrong bytes. */
+/* The core operations with two allocations, or two requests, failing: all pairs that begin with the
+ * one of this number. */
+void failures_pairs(uint64_t number);
+/* One lost, misdirected, misread or rotten block at a time: never wrong bytes. */
 void failures_silent(uint64_t seed);
 
 #endif

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whether there is a set of operations that explains what was seen: model.h. */
+#include "base/math.h"
+#include "tests/sim/model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The set that grows. */
+struct judge {
+    struct model *model;
+    uint64_t end;    /* nothing that was asked for then or later belongs to it */
+    uint64_t latest; /* all that was acknowledged before does */
+    bool thin_air;
+};
+
+static void start(struct model *model) {
+    model->judgements++;
+    for (uint32_t i = 0; i < model->cell_count; i++) {
+        model->cells[i].now = 0;
+        model->cells[i].looked_at = false;
+        model->cells[i].seen = 0;
+    }
+}
+
+static bool wrong(struct model *model, const char *what, const char *name) {
+    snprintf(model->wrong, sizeof model->wrong, "%s: %s", name, what);
+    return false;
+}
+
+/* ---- saying what a cell is ---- */
+
+static int describe(const struct model *model, uint32_t number, char *text, size_t size) {
+    if (number < MODEL_NAMES)
+        return snprintf(text, size, "volume %s", model_name(number));
+    for (uint32_t i = 0; i < model->snapshot_count; i++)
+        if (model->snapshots[i].cell == number)
+            return snprintf(text, size, "snapshot %s of instance %u", model->snapshots[i].name,
+                            model->snapshots[i].instance);
+    for (uint32_t i = 0; i < model->instance_count; i++) {
+        const struct model_instance *one = &model->instances[i];
+        if (number >= one->first_cell && number - one->first_cell < one->cell_count)
+            return snprintf(text, size, "instance %u (identifier %llu), sector %u", i,
+                            (unsigned long long)one->id, number - one->first_cell);
+    }
+    return snprintf(text, size, "cell %u", number);
+}
+
+static void explain(const struct judge *judge, uint32_t number) {
+    struct model *model = judge->model;
+    const struct model_cell *cell = &model->cells[number];
+    int used = describe(model, number, model->wrong, sizeof model->wrong);
+    uint32_t at = 0;
+    while (at < cell->count && cell->history[at].value != cell->seen)
+        at++;
+    char holds[48] = "what nobody ever made of it";
+    if (at < cell->count)
+        snprintf(holds, sizeof holds, "state %u", at);
+    snprintf(model->wrong + used, sizeof model->wrong - (size_t)used,
+             ": must hold state %u of %u or a later one, and holds %s (of before %llx)", cell->now,
+             cell->count - 1, holds, (unsigned long long)judge->end);
+}
+
+/* ---- growing ---- */
+
+static void include(struct judge *judge, uint32_t number) {
+    struct model *model = judge->model;
+    struct model_op *op = &model->ops[number];
+    if (op->mark == model->judgements)
+        return;
+    op->mark = model->judgements;
+    if (op->started >= judge->end || op->void_)
+        judge->thin_air = true;
+    judge->latest = MATH_MAX(judge->latest, op->started);
+    for (uint32_t i = 0; i < op->cell_count; i++) {
+        struct model_cell *cell = &model->cells[op->cells[i]];
+        uint32_t at = cell->count - 1;
+        while (cell->history[at].op != number)
+            at--;
+        cell->now = MATH_MAX(cell->now, at);
+    }
+    for (uint32_t i = 0; i < model->snapshot_count; i++)
+        for (uint32_t j = 0; model->snapshots[i].op == number && j < model->snapshots[i].set_count;
+             j++)
+            include(judge, model->snapshots[i].set[j]);
+}
+
+/* Includes what must be there because of later operations. */
+static void close_set(struct judge *judge) {
+    uint64_t latest;
+    do {
+        latest = judge->latest;
+        for (uint32_t i = 0; i < judge->model->op_count; i++)
+            if (judge->model->ops[i].acknowledged < latest && !judge->model->ops[i].void_)
+                include(judge, i);
+    } while (judge->latest != latest);
+}
+
+/* Grows the set until it explains every cell that was looked at. */
+static bool grow(struct judge *judge) {
+    struct model *model = judge->model;
+    bool grew = true;
+    while (grew) {
+        grew = false;
+        close_set(judge);
+        for (uint32_t i = 0; i < model->cell_count; i++) {
+            struct model_cell *cell = &model->cells[i];
+            if (!cell->looked_at || cell->history[cell->now].value == cell->seen)
+                continue;
+            uint32_t at = cell->now;
+            while (at < cell->count && cell->history[at].value != cell->seen)
+                at++;
+            if (at == cell->count) {
+                explain(judge, i);
+                return false;
+            }
+            include(judge, cell->history[at].op);
+            cell->now = MATH_MAX(cell->now, at);
+            grew = true;
+        }
+        if (judge->thin_air)
+            return wrong(model, "was only asked for later, or was refused", "what is there");
+    }
+    return true;
+}
+
+static void look_at(struct model *model, unsigned instance, const unsigned char *content,
+                    const unsigned char *unreadable) {
+    const struct model_instance *one = &model->instances[instance];
+    for (uint32_t i = 0; i < one->cell_count; i++) {
+        uint64_t at = (uint64_t)i * MODEL_CELL;
+        if (unreadable != NULL && unreadable[at / LFSX_BLOCK_SIZE])
+            continue;
+        struct model_cell *cell = &model->cells[one->first_cell + i];
+        cell->looked_at = true;
+        cell->seen = model_hash(content + at);
+    }
+}
+
+/* ---- snapshots ---- */
+
+static void keep_set(struct model *model, struct model_snapshot *snapshot) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < model->op_count; i++)
+        count += model->ops[i].mark == model->judgements;
+    free(snapshot->set);
+    snapshot->set = malloc((count + 1) * sizeof *snapshot->set);
+    if (snapshot->set == NULL)
+        abort();
+    snapshot->set_count = 0;
+    for (uint32_t i = 0; i < model->op_count; i++)
+        if (model->ops[i].mark == model->judgements)
+            snapshot->set[snapshot->set_count++] = i;
+}
+
+bool model_judge_snapshot(struct model *model, unsigned number, const unsigned char *content,
+                          uint64_t cut_time) {
+    struct model_snapshot *own = &model->snapshots[number];
+    uint64_t size = model->instances[own->instance].size;
+    if (own->content != NULL)
+        return memcmp(own->content, content, size) == 0 ||
+               wrong(model, "the snapshot's content has changed", own->name);
+    const struct model_op *op = &model->ops[own->op];
+    start(model);
+    struct judge judge = {
+        .model = model, .end = MATH_MIN(cut_time, op->acknowledged), .latest = op->started};
+    own->content = malloc(size);
+    if (own->content == NULL)
+        abort();
+    memcpy(own->content, content, size);
+    for (uint32_t i = 0; i < model->snapshot_count; i++)
+        if (model->snapshots[i].op == own->op && model->snapshots[i].content != NULL)
+            look_at(model, model->snapshots[i].instance, model->snapshots[i].content, NULL);
+    if (!grow(&judge))
+        return false;
+    for (uint32_t i = 0; i < model->snapshot_count; i++)
+        if (model->snapshots[i].op == own->op)
+            keep_set(model, &model->snapshots[i]);
+    return true;
+}
+
+/* As far as it could be read; who sees it first must have read all of it. */
+static bool judge_seen_snapshot(struct model *model, unsigned number, const struct seen *seen,
+                                uint64_t cut_time) {
+    const struct model_snapshot *own = &model->snapshots[number];
+    if (seen->bad_blocks == 0)
+        return model_judge_snapshot(model, number, seen->content, cut_time);
+    for (uint64_t at = 0; at < seen->size && own->content != NULL; at += LFSX_BLOCK_SIZE)
+        if (!seen->unreadable[at / LFSX_BLOCK_SIZE] &&
+            memcmp(own->content + at, seen->content + at,
+                   MATH_MIN(seen->size - at, LFSX_BLOCK_SIZE)) != 0)
+            return wrong(model, "the snapshot's content has changed", own->name);
+    return true;
+}
+
+/* ---- all of it ---- */
+
+/* The instance that a volume is; its identifier is learnt when it is seen first. */
+static bool identify(struct model *model, const struct seen *seen, unsigned *out) {
+    unsigned name = model_name_number(seen->name);
+    if (name == MODEL_NAMES)
+        return wrong(model, "a name that nobody ever gave", seen->name);
+    for (unsigned i = 0; i < model->instance_count; i++) {
+        *out = i;
+        if (model->instances[i].id == seen->id)
+            return model->instances[i].size == seen->size ||
+                   wrong(model, "has another size than it was created with", seen->name);
+    }
+    for (uint32_t i = model->cells[name].count; i > 0; i--) {
+        uint64_t value = model->cells[name].history[i - 1].value;
+        if (value == 0 || model->instances[value - 1].id != 0 ||
+            model->instances[value - 1].size != seen->size)
+            continue;
+        *out = (unsigned)value - 1;
+        model->instances[*out].id = seen->id;
+        return true;
+    }
+    return wrong(model, "a volume that nobody ever created", seen->name);
+}
+
+/* For each that was seen the instance, or the snapshot's number. */
+static bool identify_all(struct model *model, const struct observation *seen, unsigned *what) {
+    for (unsigned i = 0; i < seen->count; i++) {
+        const struct seen *one = &seen->all[i];
+        if (one->volume < 0) {
+            if (!identify(model, one, &what[i]))
+                return false;
+            continue;
+        }
+        int snapshot = model_find_snapshot(model, what[one->volume], one->name);
+        if (snapshot < 0)
+            return wrong(model, "a snapshot that nobody ever took", one->name);
+        what[i] = (unsigned)snapshot;
+    }
+    return true;
+}
+
+static void include_durable(struct judge *judge) {
+    struct model *model = judge->model;
+    for (uint32_t i = 0; i < model->flush_count; i++)
+        if (model->flushes[i].acknowledged <= judge->end)
+            judge->latest = MATH_MAX(judge->latest, model->flushes[i].started);
+    for (uint32_t i = 0; i < model->op_count; i++)
+        if (model->ops[i].durable && model->ops[i].acknowledged <= judge->end)
+            include(judge, i);
+}
+
+static void look_at_all(struct model *model, const struct observation *seen, const unsigned *what) {
+    for (unsigned i = 0; i < MODEL_NAMES; i++)
+        model->cells[i].looked_at = true;
+    for (unsigned i = 0; i < seen->count; i++) {
+        const struct seen *one = &seen->all[i];
+        if (one->volume >= 0) {
+            model->cells[model->snapshots[what[i]].cell].seen = 1;
+            continue;
+        }
+        model->cells[model_name_number(one->name)].seen = 1 + what[i];
+        look_at(model, what[i], one->content, one->unreadable);
+        for (uint32_t j = 0; j < model->snapshot_count; j++)
+            if (model->snapshots[j].instance == what[i])
+                model->cells[model->snapshots[j].cell].looked_at = true;
+    }
+}
+
+bool model_judge(struct model *model, const struct observation *seen, struct model_cut cut) {
+    unsigned *what = calloc(seen->count + 1, sizeof *what);
+    if (what == NULL)
+        abort();
+    bool right = identify_all(model, seen, what);
+    for (unsigned i = 0; right && i < seen->count; i++)
+        if (seen->all[i].volume >= 0)
+            right = judge_seen_snapshot(model, what[i], &seen->all[i], cut.time);
+    if (right) {
+        struct judge judge = {.model = model, .end = cut.time};
+        start(model);
+        look_at_all(model, seen, what);
+        if (!cut.lossy)
+            include_durable(&judge);
+        right = grow(&judge);
+    }
+    free(what);
+    return right;
+}

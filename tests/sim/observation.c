@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/sim/observation.h"
+#include "base/math.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define READ_BYTES (1u << 20)
+
+void observation_clear(struct observation *o) {
+    o->count = 0;
+}
+
+void observation_destroy(struct observation *o) {
+    for (unsigned i = 0; i < o->capacity; i++) {
+        free(o->all[i].content);
+        free(o->all[i].unreadable);
+    }
+    free(o->all);
+    *o = (struct observation){0};
+}
+
+struct seen *observation_add(struct observation *o, const char *name, int volume, uint64_t id,
+                             uint64_t size) {
+    if (o->count == o->capacity) {
+        unsigned capacity = 2 * o->capacity + 4;
+        o->all = realloc(o->all, capacity * sizeof *o->all);
+        if (o->all == NULL)
+            abort();
+        memset(o->all + o->capacity, 0, (capacity - o->capacity) * sizeof *o->all);
+        o->capacity = capacity;
+    }
+    struct seen *one = &o->all[o->count++];
+    snprintf(one->name, sizeof one->name, "%s", name);
+    one->volume = volume;
+    one->id = id;
+    one->size = size;
+    one->bad_blocks = 0;
+    if (one->capacity < size || one->content == NULL) {
+        free(one->content);
+        free(one->unreadable);
+        one->capacity = size;
+        one->content = malloc(size);
+        one->unreadable = malloc(math_divide_up(size, LFSX_BLOCK_SIZE));
+        if (one->content == NULL || one->unreadable == NULL)
+            abort();
+    }
+    memset(one->unreadable, 0, math_divide_up(size, LFSX_BLOCK_SIZE));
+    return one;
+}
+
+void observation_copy(struct observation *to, const struct observation *from) {
+    observation_clear(to);
+    for (unsigned i = 0; i < from->count; i++) {
+        const struct seen *one = &from->all[i];
+        struct seen *copy = observation_add(to, one->name, one->volume, one->id, one->size);
+        memcpy(copy->content, one->content, one->size);
+    }
+}
+
+static enum status read_range(struct seen *one, struct lfsx_volume *volume, uint64_t at,
+                              uint32_t length) {
+    struct lfsx_buffer *buffer;
+    enum status status = lfsx_buffer_alloc(at, length, &buffer);
+    if (status != STATUS_OK)
+        return status;
+    status = lfsx_volume_read(volume, buffer);
+    unsigned char *to = one->content + at;
+    for (uint32_t i = 0; i < buffer->span_count && status == STATUS_OK; i++) {
+        memcpy(to, buffer->spans[i].base, buffer->spans[i].length);
+        to += buffer->spans[i].length;
+    }
+    lfsx_buffer_free(buffer);
+    return status;
+}
+
+/* Block by block, so that one that cannot be read does not hide its neighbours. */
+static void read_blocks(struct seen *one, struct lfsx_volume *volume, uint64_t at, uint64_t end) {
+    for (; at < end; at += LFSX_BLOCK_SIZE) {
+        uint32_t length = (uint32_t)MATH_MIN(end - at, LFSX_BLOCK_SIZE);
+        if (read_range(one, volume, at, length) == STATUS_OK)
+            continue;
+        one->unreadable[at / LFSX_BLOCK_SIZE] = 1;
+        one->bad_blocks++;
+    }
+}
+
+enum status observe_content(struct seen *one, struct lfsx_volume *volume, bool tolerant) {
+    enum status status = STATUS_OK;
+    for (uint64_t at = 0; at < one->size && status == STATUS_OK; at += READ_BYTES) {
+        uint64_t end = MATH_MIN(one->size, at + READ_BYTES);
+        status = read_range(one, volume, at, (uint32_t)(end - at));
+        if (status == STATUS_OK || !tolerant)
+            continue;
+        read_blocks(one, volume, at, end);
+        status = STATUS_OK;
+    }
+    return status;
+}
+
+static bool note_volume(void *context, const struct lfsx_volume_info *info) {
+    observation_add(context, info->name, -1, info->id, info->size);
+    return true;
+}
+
+enum status observe_pool(struct observation *o, struct lfsx_pool *pool, bool tolerant) {
+    observation_clear(o);
+    enum status status = lfsx_volume_list(pool, note_volume, o);
+    for (unsigned i = 0; i < o->count && status == STATUS_OK; i++) {
+        struct lfsx_volume *volume;
+        status = lfsx_volume_open(pool, o->all[i].name, &volume);
+        if (status != STATUS_OK)
+            return status;
+        status = observe_content(&o->all[i], volume, tolerant);
+        lfsx_volume_close(volume);
+    }
+    return status;
+}

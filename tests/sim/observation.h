@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What somebody saw of a pool: volumes, snapshots and their content. */
+#ifndef TESTS_SIM_OBSERVATION_H
+#define TESTS_SIM_OBSERVATION_H
+
+#include "storage/lfsx/lfsx.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A volume, or a snapshot of one. */
+struct seen {
+    char name[LFSX_NAME_MAX + 1];
+    int volume; /* a snapshot's: index of its volume; else -1 */
+    uint64_t id, size;
+    unsigned char *content;
+    uint64_t capacity;
+    unsigned char *unreadable; /* for each block: whether it could not be read */
+    uint64_t bad_blocks;
+};
+
+struct observation {
+    struct seen *all;
+    unsigned count, capacity;
+};
+
+/* Forgets what was seen and keeps the memory. An observation begins as zeros. */
+void observation_clear(struct observation *observation);
+void observation_destroy(struct observation *observation);
+void observation_copy(struct observation *to, const struct observation *from);
+struct seen *observation_add(struct observation *observation, const char *name, int volume,
+                             uint64_t id, uint64_t size);
+
+/* Looks at all there is in a pool, from a thread of a world. Blocks that cannot be read are noted
+ * if `tolerant`; else the first error ends it. */
+enum status observe_pool(struct observation *observation, struct lfsx_pool *pool, bool tolerant);
+/* Fills one->content from an open volume. */
+enum status observe_content(struct seen *one, struct lfsx_volume *volume, bool tolerant);
+
+#endif
