@@ -6,11 +6,6 @@
  */
 #include "storage/lfsx/check_internal.h"
 
-static struct check_snapshot *snapshots_of(struct check *check,
-                                           const struct check_dataset *dataset) {
-    return (struct check_snapshot *)check->snapshots.items + dataset->first_snapshot;
-}
-
 /* What a clone began with was walked with its origin; returns its epoch. */
 static uint64_t start(struct check *check, struct check_dataset *dataset) {
     if (dataset->origin == 0)
@@ -25,7 +20,7 @@ static uint64_t start(struct check *check, struct check_dataset *dataset) {
 }
 
 static void walk(struct check *check, struct check_dataset *dataset) {
-    struct check_snapshot *snapshots = snapshots_of(check, dataset);
+    struct check_snapshot *snapshots = check_snapshots_of(check, dataset);
     uint64_t since = start(check, dataset);
     for (uint64_t i = 0; check->failure == STATUS_OK && i < dataset->snapshot_count; i++) {
         if (snapshots[i].state != DISK_SNAPSHOT_LIVE)
@@ -84,7 +79,7 @@ static void compare_next(struct check *check, const struct check_dataset *datase
 }
 
 static void compare(struct check *check, const struct check_dataset *dataset) {
-    const struct check_snapshot *snapshots = snapshots_of(check, dataset);
+    const struct check_snapshot *snapshots = check_snapshots_of(check, dataset);
     const struct check_root *before = NULL;
     for (uint64_t i = 0; i <= dataset->snapshot_count; i++) {
         const struct check_snapshot *snapshot = i < dataset->snapshot_count ? &snapshots[i] : NULL;

@@ -29,8 +29,7 @@ static void end_group(struct check_tree *tree) {
 /* What the dataset dropped after its newest live snapshot of the era or before. */
 static void count_dropped(struct check_tree *tree, uint64_t era, uint64_t birth, uint64_t count) {
     struct dead_walk *walk = tree->context;
-    struct check_snapshot *snapshots =
-        (struct check_snapshot *)tree->check->snapshots.items + walk->dataset->first_snapshot;
+    struct check_snapshot *snapshots = check_snapshots_of(tree->check, walk->dataset);
     uint64_t index = check_snapshot_at(tree->check, walk->dataset, era + 1);
     while (index > 0 && snapshots[index - 1].state != DISK_SNAPSHOT_LIVE)
         index--;

@@ -188,6 +188,13 @@ uint64_t check_snapshot_at(const struct check *check, const struct check_dataset
 uint64_t check_snapshots_live(const struct check *check, const struct check_dataset *dataset,
                               uint64_t index);
 
+/* The snapshots of a dataset, by rising epoch; NULL if the pool has none. */
+static inline struct check_snapshot *check_snapshots_of(const struct check *check,
+                                                        const struct check_dataset *dataset) {
+    struct check_snapshot *all = check->snapshots.items;
+    return all == NULL ? NULL : all + dataset->first_snapshot;
+}
+
 /* ---- check_dataset.c ---- */
 
 /* One tree of a dataset: a snapshot's or the live one. */

@@ -4,11 +4,6 @@
 #include "base/os.h"
 #include "storage/lfsx/check_internal.h"
 
-static struct check_snapshot *snapshots_of(const struct check *check,
-                                           const struct check_dataset *dataset) {
-    return (struct check_snapshot *)check->snapshots.items + dataset->first_snapshot;
-}
-
 static void collect_schedule(struct check *check, const struct item *item, uint64_t leaf) {
     if (check_find_dataset(check, item->key.inode) == NULL && !check->incomplete)
         check_report(check, CHECK_SNAPSHOT_DATASET, leaf,
@@ -41,7 +36,7 @@ void check_snapshot_collect(struct check *check, const struct item *item, uint64
 
 uint64_t check_snapshot_at(const struct check *check, const struct check_dataset *dataset,
                            uint64_t epoch) {
-    const struct check_snapshot *snapshots = snapshots_of(check, dataset);
+    const struct check_snapshot *snapshots = check_snapshots_of(check, dataset);
     uint64_t low = 0;
     uint64_t high = dataset->snapshot_count;
     while (low < high) {
@@ -58,7 +53,7 @@ uint64_t check_snapshots_live(const struct check *check, const struct check_data
                               uint64_t index) {
     if (index == 0)
         return 0;
-    const struct check_snapshot *last = &snapshots_of(check, dataset)[index - 1];
+    const struct check_snapshot *last = &check_snapshots_of(check, dataset)[index - 1];
     return last->live_before + (last->state == DISK_SNAPSHOT_LIVE);
 }
 
@@ -91,7 +86,7 @@ static void assign(struct check *check) {
 }
 
 static void check_age(struct check *check, const struct check_dataset *dataset) {
-    const struct check_snapshot *snapshots = snapshots_of(check, dataset);
+    const struct check_snapshot *snapshots = check_snapshots_of(check, dataset);
     for (uint64_t i = 0; i < dataset->snapshot_count; i++)
         if (snapshots[i].epoch >= check->super.epoch || snapshots[i].epoch < dataset->birth)
             check_report(check, CHECK_SNAPSHOT_AGE, snapshots[i].leaf,
@@ -129,7 +124,7 @@ static void sort_names(const struct check_snapshot **names, uint64_t count) {
 }
 
 static void check_names(struct check *check, const struct check_dataset *dataset) {
-    const struct check_snapshot *snapshots = snapshots_of(check, dataset);
+    const struct check_snapshot *snapshots = check_snapshots_of(check, dataset);
     uint64_t count = 0;
     const struct check_snapshot **names = os_alloc(dataset->snapshot_count * sizeof *names);
     if (names == NULL) {
@@ -154,9 +149,10 @@ const struct check_snapshot *check_snapshot_origin(const struct check *check,
     if (origin == NULL)
         return NULL;
     uint64_t index = check_snapshot_at(check, origin, dataset->origin_epoch);
-    const struct check_snapshot *snapshot = &snapshots_of(check, origin)[index];
-    bool is = index < origin->snapshot_count && snapshot->epoch == dataset->origin_epoch &&
-              snapshot->state == DISK_SNAPSHOT_LIVE;
+    if (index == origin->snapshot_count)
+        return NULL;
+    const struct check_snapshot *snapshot = &check_snapshots_of(check, origin)[index];
+    bool is = snapshot->epoch == dataset->origin_epoch && snapshot->state == DISK_SNAPSHOT_LIVE;
     return is ? snapshot : NULL;
 }
 
@@ -177,7 +173,8 @@ static void check_origin(struct check *check, struct check_dataset *dataset) {
     uint64_t blocks = origin->tree.node_blocks + origin->tree.data_blocks;
     for (uint64_t i = 0; i <= dataset->snapshot_count; i++) {
         bool is_head = i == dataset->snapshot_count;
-        const struct check_snapshot *snapshot = &snapshots_of(check, dataset)[i];
+        const struct check_snapshot *snapshot =
+            is_head ? NULL : &check_snapshots_of(check, dataset)[i];
         const struct check_root *tree = is_head ? &dataset->head : &snapshot->tree;
         if (tree->shared_blocks > blocks)
             check_report(check, CHECK_DATASET_ORIGIN, is_head ? dataset->leaf : snapshot->leaf,
