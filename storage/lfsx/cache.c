@@ -84,12 +84,18 @@ struct cached_node *cache_find(struct node_cache *cache, const struct pointer *p
     return node;
 }
 
+/* Read without the lock by those who share the budget. */
+static void count_nodes(struct node_cache *cache, int change) {
+    __atomic_store_n(&cache->node_count, cache->node_count + (uint64_t)(int64_t)change,
+                     __ATOMIC_RELAXED);
+}
+
 static void table_insert(struct node_cache *cache, struct cached_node *node) {
     struct cached_node **head = bucket(cache, node->block);
     ASSERT(find(cache, node->block) == NULL);
     node->hash_next = *head;
     *head = node;
-    cache->node_count++;
+    count_nodes(cache, 1);
 }
 
 static void table_remove(struct node_cache *cache, struct cached_node *node) {
@@ -99,7 +105,7 @@ static void table_remove(struct node_cache *cache, struct cached_node *node) {
         at = &(*at)->hash_next;
     }
     *at = node->hash_next;
-    cache->node_count--;
+    count_nodes(cache, -1);
 }
 
 static struct cached_node *node_new(struct disk_node *page) {
@@ -210,7 +216,7 @@ void cache_drop(struct node_cache *cache, struct cached_node *node) {
         return;
     case CACHED_WRITING:
         table_remove(cache, node);
-        cache->node_count++; /* still there, though no longer to be found */
+        count_nodes(cache, 1); /* still there, though no longer to be found */
         node->orphan = true;
         return;
     }
@@ -227,7 +233,7 @@ void cache_written(struct node_cache *cache, struct cached_node *node) {
     ASSERT(node->state == CACHED_WRITING);
     list_remove(&node->link);
     if (node->orphan) {
-        cache->node_count--;
+        count_nodes(cache, -1);
         node_free(node);
         return;
     }

@@ -39,7 +39,7 @@ struct node_cache {
     struct list_node spare; /* nodes with a page, for updates that must not fail */
     uint64_t spare_count;
     uint64_t clean_count;
-    uint64_t node_count; /* clean, dirty and writing ones */
+    uint64_t node_count; /* clean, dirty and writing ones; relaxed atomic */
     uint64_t dirty_count;
     uint64_t budget;       /* nodes */
     uint64_t hits, misses; /* relaxed atomics */

@@ -13,12 +13,13 @@ static unsigned one_or(struct sim_random *random, unsigned low, unsigned more) {
 
 static struct plan ordinary(struct sim_random *random) {
     static const uint64_t volume_bytes[] = {24u << 10, 64u << 10, 160u << 10, 1600u << 10};
+    static const uint64_t cache_bytes[] = {1, 384u << 10, 8u << 20}; /* none; writers wait; room */
     static const uint32_t max_transfer[] = {16u << 10, 128u << 10, 128u << 10, 1u << 20};
     return (struct plan){
         .disk_blocks = 2048 + sim_random_below(random, 512),
         .volume_bytes =
             volume_bytes[sim_random_below(random, 20) == 0 ? 3 : sim_random_below(random, 3)],
-        .cache_bytes = sim_random_one_in(random, 2) ? 1 : 8u << 20,
+        .cache_bytes = cache_bytes[sim_random_below(random, 3)],
         .max_length = 96u << 10,
         .max_transfer = max_transfer[sim_random_below(random, 4)],
         .clients = one_or(random, 1, 6),

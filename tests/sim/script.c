@@ -53,7 +53,7 @@ const char *script_step_name(unsigned step) {
 struct plan script_plan(void) {
     return (struct plan){.disk_blocks = 2048,
                          .volume_bytes = 40u << 10,
-                         .cache_bytes = 1,
+                         .cache_bytes = 8u << 20,
                          .max_length = 64u << 10,
                          .max_transfer = 128u << 10,
                          .clients = 1,

@@ -330,6 +330,51 @@ static void failures_stay(void **state) {
     ring_end(&ring);
 }
 
+struct data {
+    const struct ring *ring;
+    unsigned begun, ended;
+    uint64_t flushes; /* of the disk when `end` was called last */
+    enum status status;
+};
+
+static void begin_data(void *context) {
+    struct data *data = context;
+    assert_int_equal(data->begun, data->ended);
+    data->begun++;
+}
+
+static enum status end_data(void *context) {
+    struct data *data = context;
+    data->ended++;
+    assert_int_equal(data->begun, data->ended);
+    data->flushes = data->ring->disk->flushes;
+    return data->status;
+}
+
+/* The user's data is asked for once in each commit, before its flush; without it there is none. */
+static void data_comes_before_the_flush(void **state) {
+    (void)state;
+    static const struct journal_data writer = {.begin = begin_data, .end = end_data};
+    struct ring ring = ring_make();
+    struct data data = {.ring = &ring};
+    journal_set_data(ring.journal, &writer, &data);
+    for (unsigned i = 1; i <= 5; i++) {
+        add_and_commit(&ring, 100);
+        assert_int_equal(data.ended, i);
+        assert_int_equal(ring.disk->flushes, data.flushes + 1);
+    }
+    commit(&ring); /* with nothing to write, nothing is asked for */
+    assert_int_equal(data.ended, 5);
+    data.status = STATUS_IO;
+    uint64_t mark = add(&ring, 100);
+    assert_int_equal(journal_commit(ring.journal, mark), STATUS_IO);
+    assert_int_equal(ring.disk->flushes, data.flushes);
+    data.status = STATUS_OK; /* and never again */
+    mark = add(&ring, 100);
+    assert_int_equal(journal_commit(ring.journal, mark), STATUS_IO);
+    ring_end(&ring);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(committed_records_come_back),
@@ -343,6 +388,7 @@ int main(void) {
         cmocka_unit_test(stale_entries_do_not_follow),
         cmocka_unit_test(another_pools_entries_do_not_count),
         cmocka_unit_test(failures_stay),
+        cmocka_unit_test(data_comes_before_the_flush),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,8 +30,12 @@ struct model {
     unsigned count;
 };
 
+/* Without a cache for data all is written through; with a small one writers wait for room. */
 static void open_pool(struct model *model) {
-    model->pool = pooltest_open(model->disk);
+    static const uint64_t cache_bytes[] = {1, 384u << 10, 1u << 20, 16u << 20};
+    struct lfsx_open_options options = {
+        .cache_bytes = cache_bytes[random_below(&model->random, ARRAY_LENGTH(cache_bytes))]};
+    assert_int_equal(lfsx_pool_open(&model->disk->device, &options, &model->pool), STATUS_OK);
     for (unsigned i = 0; i < VOLUMES; i++)
         assert_int_equal(lfsx_volume_open(model->pool, names[i], &model->volumes[i]), STATUS_OK);
 }
