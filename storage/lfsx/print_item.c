@@ -28,10 +28,34 @@ static void print_inode(struct print *print, unsigned depth, const struct item *
 static void print_entry(struct print *print, unsigned depth, const struct item *item) {
     const struct disk_entry *entry = item->value;
     char name[PRINT_NAME_SIZE];
-    print_line(print, depth, "entry %016llx: kind %u target %llu name %s",
-               (unsigned long long)item->key.offset, entry->kind,
-               (unsigned long long)le64_get(entry->target),
+    print_line(print, depth, "entry of %llu, %016llx: kind %u target %llu name %s",
+               (unsigned long long)item->key.inode, (unsigned long long)item->key.offset,
+               entry->kind, (unsigned long long)le64_get(entry->target),
                print_name(name, entry->name, entry->name_length));
+}
+
+static void print_xattr(struct print *print, unsigned depth, const struct item *item) {
+    const struct disk_xattr *xattr = item->value;
+    char name[PRINT_NAME_SIZE];
+    uint64_t piece = item->key.offset % DISK_XATTR_PIECES;
+    bool has_name = piece == 0 && xattr->name_length <= item->length - sizeof *xattr;
+    print_line(print, depth, "attribute of inode %llu, %016llx: piece %llu of %u bytes%s%s",
+               (unsigned long long)item->key.inode, (unsigned long long)item->key.offset,
+               (unsigned long long)piece, le32_get(xattr->value_length), has_name ? ", name " : "",
+               has_name ? print_name(name, xattr->bytes, xattr->name_length) : "");
+}
+
+static void print_target(struct print *print, unsigned depth, const struct item *item) {
+    char text[PRINT_NAME_SIZE];
+    uint8_t length = (uint8_t)MATH_MIN(item->length, LFSX_NAME_MAX);
+    print_line(print, depth, "target of inode %llu: piece %llu, %u bytes: %s%s",
+               (unsigned long long)item->key.inode, (unsigned long long)item->key.offset,
+               item->length, print_name(text, item->value, length),
+               item->length > length ? " ..." : "");
+}
+
+static void print_cleanup(struct print *print, unsigned depth, const struct item *item) {
+    print_line(print, depth, "clean up inode %llu", (unsigned long long)item->key.offset);
 }
 
 static void print_extent(struct print *print, unsigned depth, const struct item *item) {
@@ -70,9 +94,10 @@ static void print_dataset_record(struct print *print, unsigned depth, const stru
                (unsigned long long)le64_get(dataset->origin),
                (unsigned long long)le64_get(dataset->origin_epoch),
                (unsigned long long)le64_get(dataset->flags));
-    print_line(print, depth + 1, "keep_deleted_ns %llu deleted %s",
+    print_line(print, depth + 1, "keep_deleted_ns %llu deleted %s next_inode %llu",
                (unsigned long long)le64_get(dataset->keep_deleted_ns),
-               print_time(time, le64_get(dataset->deleted_ns)));
+               print_time(time, le64_get(dataset->deleted_ns)),
+               (unsigned long long)le64_get(dataset->next_inode));
 }
 
 static void print_snapshot(struct print *print, unsigned depth, const struct item *item) {
@@ -124,7 +149,10 @@ static const struct form {
     {DISK_TYPE_INODE, sizeof(struct disk_inode), 0, 0, print_inode},
     {DISK_TYPE_ENTRY, sizeof(struct disk_entry), offsetof(struct disk_entry, name_length), 0,
      print_entry},
+    {DISK_TYPE_XATTR, sizeof(struct disk_xattr), 0, 1, print_xattr},
     {DISK_TYPE_EXTENT, sizeof(struct disk_extent), 0, sizeof(le64), print_extent},
+    {DISK_TYPE_SYMLINK, 0, 0, 1, print_target},
+    {DISK_TYPE_CLEANUP, 0, 0, 0, print_cleanup},
     {DISK_TYPE_DATASET, sizeof(struct disk_dataset), offsetof(struct disk_dataset, name_length), 0,
      print_dataset_record},
     {DISK_TYPE_SNAPSHOT, sizeof(struct disk_snapshot), offsetof(struct disk_snapshot, name_length),

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/os.h"
 #include "storage/journal/journal_format.h"
+#include "storage/lfsx/items_record.h"
 #include "storage/lfsx/print_internal.h"
 
 #define ENTRY_BYTES ((size_t)JOURNAL_ENTRY_MAX_BLOCKS * JOURNAL_BLOCK_SIZE)
@@ -58,10 +59,32 @@ static void print_write(struct print *print, const struct disk_record_write *rec
                    (unsigned long long)le64_get(record->words[count + i]));
 }
 
+static void print_items(struct print *print, const void *payload, uint32_t length) {
+    struct items_record record;
+    struct item item;
+    bool put;
+    enum status status = items_record_open(payload, length, &print->label.geometry, &record);
+    if (status == STATUS_OK)
+        print_line(print, 1, "items: dataset %llu, %u changes", (unsigned long long)record.dataset,
+                   record.count);
+    while (status == STATUS_OK) {
+        status = items_record_next(&record, &item, &put);
+        if (status == STATUS_OK && put)
+            print_item(print, 2, &item);
+        else if (status == STATUS_OK)
+            print_line(print, 2, "(%llu, %u, %llu) goes", (unsigned long long)item.key.inode,
+                       item.key.type, (unsigned long long)item.key.offset);
+    }
+    if (status != STATUS_NOT_FOUND)
+        print_line(print, 1, "items: a malformed record");
+}
+
 static void print_record(struct print *print, uint32_t type, const void *payload, uint32_t length) {
     const struct disk_record_punch *punch = payload;
     if (type == DISK_RECORD_WRITE && length >= sizeof(struct disk_record_write))
         print_write(print, payload, length);
+    else if (type == DISK_RECORD_ITEMS)
+        print_items(print, payload, length);
     else if (type == DISK_RECORD_PUNCH && length == sizeof *punch)
         print_line(print, 1, "punch: dataset %llu inode %llu blocks %llu..%llu",
                    (unsigned long long)le64_get(punch->dataset),

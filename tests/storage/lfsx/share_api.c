@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Goal: each call on a share does what its header says, also after the pool was opened again. */
 #include "base/math.h"
+#include "storage/lfsx/lfsx_print.h"
 #include "tests/storage/lfsx/sharetest.h"
 
 #define DISK_BYTES (32ull << 20)
@@ -423,6 +424,53 @@ static void shares_and_volumes(void **state) {
     sharetest_end(&test);
 }
 
+struct text {
+    char bytes[1 << 20];
+    size_t length;
+};
+
+static void on_line(void *context, const char *line) {
+    struct text *text = context;
+    int more =
+        snprintf(text->bytes + text->length, sizeof text->bytes - text->length, "%s\n", line);
+    text->length += (size_t)more;
+    assert_true(text->length < sizeof text->bytes);
+}
+
+/* What a share holds, and what of it is in the journal only, as text. */
+static void as_text(void **state) {
+    (void)state;
+    static struct text text;
+    static const char *const journaled[] = {"items: dataset 16, 3 changes",
+                                            "entry of 1, ",
+                                            "kind 4 target 2 name link",
+                                            "target of inode 2: piece 0, 9 bytes: elsewhere",
+                                            "(2, 1, 0) goes",
+                                            "clean up inode 2"};
+    struct sharetest test;
+    struct lfsx_name target = sharetest_name("elsewhere");
+    uint64_t inode;
+    sharetest_start(&test, DISK_BYTES);
+    assert_int_equal(lfsx_share_symlink(test.share, ROOT, sharetest_name("link"), target,
+                                        &sharetest_owner, &inode, 0),
+                     STATUS_OK);
+    assert_int_equal(sharetest_unlink(&test, ROOT, "link"), STATUS_OK);
+    sharetest_create(&test, ROOT, "f");
+    assert_int_equal(lfsx_share_xattr_set(test.share, 3, sharetest_name("user.x"), "v", 1, 0),
+                     STATUS_OK);
+    assert_int_equal(lfsx_share_sync(test.share), STATUS_OK);
+    struct ramdisk *disk = ramdisk_from(test.disk->content, DISK_BYTES); /* before a checkpoint */
+    assert_int_equal(lfsx_print(&disk->device, "journal", NULL, on_line, &text), STATUS_OK);
+    for (unsigned i = 0; i < ARRAY_LENGTH(journaled); i++)
+        assert_non_null(strstr(text.bytes, journaled[i]));
+    ramdisk_destroy(disk);
+    sharetest_close(&test);
+    assert_int_equal(lfsx_print(&test.disk->device, "tree", SHARETEST_NAME, on_line, &text),
+                     STATUS_OK);
+    assert_non_null(strstr(text.bytes, "piece 0 of 1 bytes, name user.x"));
+    ramdisk_destroy(test.disk);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_and_directories),
@@ -436,6 +484,7 @@ int main(void) {
         cmocka_unit_test(extended_attributes),
         cmocka_unit_test(reading_directories),
         cmocka_unit_test(shares_and_volumes),
+        cmocka_unit_test(as_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
