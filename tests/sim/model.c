@@ -165,8 +165,9 @@ unsigned model_add_snapshot(struct model *model, uint32_t op, unsigned instance,
 }
 
 unsigned model_set_snapshot(struct model *model, unsigned instance, const char *name,
-                            const unsigned char *content) {
+                            const unsigned char *content, bool cloned) {
     unsigned snapshot = add_snapshot(model, instance, name, true);
+    model->snapshots[snapshot].cloned = cloned;
     uint64_t size = model->instances[instance].size;
     model->snapshots[snapshot].content = must(malloc(size));
     memcpy(model->snapshots[snapshot].content, content, size);

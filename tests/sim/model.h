@@ -74,6 +74,8 @@ struct model_snapshot {
     unsigned instance;
     uint32_t cell;          /* whether it exists */
     uint32_t op;            /* that took it; MODEL_NO_OP: it was there at the start */
+    bool cloned;            /* now or once */
+    unsigned busy;          /* operations under way on it */
     unsigned char *content; /* NULL: nobody has seen it yet */
     uint32_t *set;          /* operations that explain it, of set_count; once seen, if op is one */
     uint32_t set_count;
@@ -129,7 +131,7 @@ void model_add_flush(struct model *model, uint64_t started, uint64_t now);
 
 /* At the start, before any operation: a snapshot with its content. */
 unsigned model_set_snapshot(struct model *model, unsigned instance, const char *name,
-                            const unsigned char *content);
+                            const unsigned char *content, bool cloned);
 /* Whether it exists in the model's present. */
 bool model_has_snapshot(const struct model *model, unsigned snapshot);
 /* The snapshot with the name; -1 if there never was one. */

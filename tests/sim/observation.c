@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/sim/observation.h"
 #include "base/math.h"
+#include "storage/lfsx/lfsx_snapshot.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,7 @@ struct seen *observation_add(struct observation *o, const char *name, int volume
     struct seen *one = &o->all[o->count++];
     snprintf(one->name, sizeof one->name, "%s", name);
     one->volume = volume;
+    one->cloned = false;
     one->id = id;
     one->size = size;
     one->bad_blocks = 0;
@@ -55,6 +57,7 @@ void observation_copy(struct observation *to, const struct observation *from) {
     for (unsigned i = 0; i < from->count; i++) {
         const struct seen *one = &from->all[i];
         struct seen *copy = observation_add(to, one->name, one->volume, one->id, one->size);
+        copy->cloned = one->cloned;
         memcpy(copy->content, one->content, one->size);
     }
 }
@@ -104,16 +107,44 @@ static bool note_volume(void *context, const struct lfsx_volume_info *info) {
     return true;
 }
 
+struct listing {
+    struct observation *observation;
+    int volume;
+};
+
+static bool note_snapshot(void *context, const struct lfsx_snapshot_info *info) {
+    struct listing *listing = context;
+    struct seen *one =
+        observation_add(listing->observation, info->name, listing->volume, info->epoch, info->size);
+    one->cloned = info->clone_count > 0;
+    return true;
+}
+
+static enum status observe(struct observation *o, unsigned i, struct lfsx_pool *pool,
+                           bool tolerant) {
+    char name[2 * sizeof o->all[i].name];
+    if (o->all[i].volume < 0)
+        snprintf(name, sizeof name, "%s", o->all[i].name);
+    else
+        snprintf(name, sizeof name, "%s@%s", o->all[o->all[i].volume].name, o->all[i].name);
+    struct lfsx_volume *volume;
+    enum status status = lfsx_volume_open(pool, name, &volume);
+    if (status != STATUS_OK)
+        return status;
+    status = observe_content(&o->all[i], volume, tolerant);
+    lfsx_volume_close(volume);
+    return status;
+}
+
 enum status observe_pool(struct observation *o, struct lfsx_pool *pool, bool tolerant) {
     observation_clear(o);
     enum status status = lfsx_volume_list(pool, note_volume, o);
-    for (unsigned i = 0; i < o->count && status == STATUS_OK; i++) {
-        struct lfsx_volume *volume;
-        status = lfsx_volume_open(pool, o->all[i].name, &volume);
-        if (status != STATUS_OK)
-            return status;
-        status = observe_content(&o->all[i], volume, tolerant);
-        lfsx_volume_close(volume);
+    unsigned volumes = o->count;
+    for (unsigned i = 0; i < volumes && status == STATUS_OK; i++) {
+        struct listing listing = {o, (int)i};
+        status = lfsx_snapshot_list(pool, o->all[i].name, note_snapshot, &listing);
     }
+    for (unsigned i = 0; i < o->count && status == STATUS_OK; i++)
+        status = observe(o, i, pool, tolerant);
     return status;
 }

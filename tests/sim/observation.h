@@ -11,7 +11,8 @@
 /* A volume, or a snapshot of one. */
 struct seen {
     char name[LFSX_NAME_MAX + 1];
-    int volume; /* a snapshot's: index of its volume; else -1 */
+    int volume;  /* a snapshot's: index of its volume; else -1 */
+    bool cloned; /* a snapshot */
     uint64_t id, size;
     unsigned char *content;
     uint64_t capacity;
@@ -31,8 +32,8 @@ void observation_copy(struct observation *to, const struct observation *from);
 struct seen *observation_add(struct observation *observation, const char *name, int volume,
                              uint64_t id, uint64_t size);
 
-/* Looks at all there is in a pool, from a thread of a world. Blocks that cannot be read are noted
- * if `tolerant`; else the first error ends it. */
+/* Looks at all there is in a pool, volumes before snapshots, from a thread of a world. Blocks that
+ * cannot be read are noted if `tolerant`; else the first error ends it. */
 enum status observe_pool(struct observation *observation, struct lfsx_pool *pool, bool tolerant);
 /* Fills one->content from an open volume. */
 enum status observe_content(struct seen *one, struct lfsx_volume *volume, bool tolerant);

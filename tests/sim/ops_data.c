@@ -27,7 +27,7 @@ bool range_is_free(struct run *run, const struct range *range) {
     return true;
 }
 
-static unsigned name_of(struct run *run, int instance) {
+unsigned name_of_instance(struct run *run, int instance) {
     unsigned name = 0;
     while (name < MODEL_NAMES && model_present(&run->model, name) != instance)
         name++;
@@ -39,24 +39,24 @@ void range_claim(struct client *client, const struct range *range) {
     own->instance = range->instance;
     own->offset = math_round_down(range->offset, MODEL_CELL);
     own->length = math_round_up(range->offset + range->length, MODEL_CELL) - own->offset;
-    client->run->users[name_of(client->run, range->instance)]++;
+    client->run->users[name_of_instance(client->run, range->instance)]++;
 }
 
 void range_share(struct client *client, const struct range *range) {
     struct range *own = &client->run->ranges[client->number];
     *own = (struct range){.instance = range->instance};
-    client->run->users[name_of(client->run, range->instance)]++;
+    client->run->users[name_of_instance(client->run, range->instance)]++;
 }
 
 void range_release(struct client *client) {
     struct run *run = client->run;
     struct range *own = &run->ranges[client->number];
-    run->users[name_of(run, own->instance)]--;
+    run->users[name_of_instance(run, own->instance)]--;
     own->instance = -1;
 }
 
 static struct lfsx_volume *open_volume(struct run *run, int instance) {
-    unsigned name = name_of(run, instance);
+    unsigned name = name_of_instance(run, instance);
     struct lfsx_volume *volume;
     bool creating = run->creating[name];
     enum status status = lfsx_volume_open(run->pool, model_name(name), &volume);
@@ -215,6 +215,14 @@ static enum status erase(struct lfsx_volume *volume, const struct range *range, 
                               : lfsx_volume_zero(volume, range->offset, range->length, flags);
 }
 
+/* What a snapshot holds a trim does not give back. */
+static bool has_snapshot(const struct run *run, unsigned instance) {
+    for (uint32_t i = 0; i < run->model.snapshot_count; i++)
+        if (run->model.snapshots[i].instance == instance || run->model.snapshots[i].cloned)
+            return true;
+    return false;
+}
+
 void op_erase(struct client *client, const struct range *range, enum erasure kind, bool fua) {
     struct run *run = client->run;
     struct lfsx_volume *volume = open_volume(run, range->instance);
@@ -229,7 +237,8 @@ void op_erase(struct client *client, const struct range *range, enum erasure kin
         model_acknowledge(&run->model, op, now, fua);
     if (status != STATUS_OK)
         settle_erasure(client, volume, range, &ops);
-    run_expect(run, status, kind == ERASE_TRIM ? 0 : RUN_MAY(STATUS_NO_SPACE),
+    bool may_be_full = kind != ERASE_TRIM || has_snapshot(run, (unsigned)range->instance);
+    run_expect(run, status, may_be_full ? RUN_MAY(STATUS_NO_SPACE) : 0,
                kind == ERASE_TRIM ? "a trim" : "a zeroing");
     lfsx_volume_close(volume);
 }

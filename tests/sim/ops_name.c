@@ -33,9 +33,15 @@ static int look_up(struct run *run, unsigned name, uint64_t *id) {
     return -1;
 }
 
-/* What failed has happened, or has not. */
-static void finish(struct run *run, unsigned name, uint32_t op, enum status status,
-                   bool exists_then) {
+void name_learn(struct run *run, unsigned name) {
+    uint64_t id;
+    int instance = model_present(&run->model, name);
+    if (instance >= 0 && look_up(run, name, &id) == 1)
+        run->model.instances[instance].id = id;
+}
+
+void name_finish(struct run *run, unsigned name, uint32_t op, enum status status,
+                 bool exists_then) {
     uint64_t id;
     if (status == STATUS_OK)
         model_acknowledge(&run->model, op, run_now(run), true);
@@ -55,17 +61,31 @@ void op_create(struct run *run, unsigned name, uint64_t size) {
     uint32_t op = model_begin(&run->model, run_now(run));
     model_rename(&run->model, op, name, (int)instance);
     enum status status = lfsx_volume_create(run->pool, model_name(name), size);
-    finish(run, name, op, status, true);
+    name_finish(run, name, op, status, true);
     run->creating[name] = false;
     run_expect(run, status, RUN_MAY(STATUS_NO_SPACE), "a creation");
 }
 
+/* Deletes it with its snapshots, or finds that it cannot be done. */
 void op_delete(struct run *run, unsigned name) {
+    unsigned instance = (unsigned)model_present(&run->model, name);
+    bool has_snapshots = false;
+    bool cloned = false;
+    for (uint32_t i = 0; i < run->model.snapshot_count; i++) {
+        bool counts = run->model.snapshots[i].instance == instance;
+        has_snapshots |= counts && model_has_snapshot(&run->model, i);
+        cloned |= counts && run->model.snapshots[i].cloned;
+    }
+    bool with_snapshots = has_snapshots && run_one_in(run, 2);
     run->deleting[name] = true;
     uint32_t op = model_begin(&run->model, run_now(run));
     model_rename(&run->model, op, name, -1);
-    enum status status = lfsx_volume_delete(run->pool, model_name(name), 0);
-    finish(run, name, op, status, false);
+    enum status status =
+        lfsx_volume_delete(run->pool, model_name(name), with_snapshots ? LFSX_DELETE_SNAPSHOTS : 0);
+    name_finish(run, name, op, status, false);
     run->deleting[name] = false;
-    run_expect(run, status, 0, "a deletion");
+    bool may_be_busy = with_snapshots ? cloned : has_snapshots;
+    run_expect(run, status, may_be_busy ? RUN_MAY(STATUS_BUSY) : 0, "a deletion");
+    if (status == STATUS_OK && has_snapshots && !with_snapshots)
+        report_violation("volume %s was deleted with its snapshots", model_name(name));
 }

@@ -30,6 +30,7 @@ static struct plan ordinary(struct sim_random *random) {
         .flush_one_in = sim_random_one_in(random, 4) ? 0 : one_or(random, 3, 20),
         .fua_one_in = sim_random_one_in(random, 3) ? 0 : one_or(random, 2, 12),
         .names_one_in = sim_random_one_in(random, 2) ? 0 : 8,
+        .snapshots_one_in = sim_random_one_in(random, 3) ? 0 : one_or(random, 4, 12),
         .sleep_one_in = sim_random_one_in(random, 4) ? 10 : 60,
         .long_one_in = 6,
         .only_whole_blocks = sim_random_one_in(random, 3),
@@ -87,6 +88,7 @@ static void make_journal(struct sim_random *random, struct plan *plan) {
     plan->fua_one_in = small ? one_or(random, 1, 3) : 0;
     plan->flush_one_in = one_or(random, 4, 30);
     plan->names_one_in = 0;
+    plan->snapshots_one_in = hangs ? 0 : 30;
     plan->sleep_one_in = hangs ? 30 : 0;
     plan->prepare = one_or(random, 0, 300);
     plan->cuts_share = small ? 1 : 6;

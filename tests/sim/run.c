@@ -180,7 +180,8 @@ void run_init_from(struct run *run, const struct plan *plan, uint64_t seed,
     for (unsigned i = 0; i < seen->count; i++) {
         const struct seen *one = &seen->all[i];
         if (one->volume >= 0) {
-            model_set_snapshot(&run->model, (unsigned)one->volume, one->name, one->content);
+            model_set_snapshot(&run->model, (unsigned)one->volume, one->name, one->content,
+                               one->cloned);
             continue;
         }
         unsigned instance = model_add_instance(&run->model, one->size, one->content);

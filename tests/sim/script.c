@@ -3,7 +3,22 @@
 #include "base/os.h"
 #include "tests/sim/sim_test.h"
 
-enum kind { WRITE, ERASE, READ, FLUSH, CREATE, DELETE, WAIT };
+enum kind {
+    WRITE,
+    ERASE,
+    READ,
+    FLUSH,
+    CREATE,
+    DELETE,
+    WAIT,
+    SNAPSHOT, /* of `volume`, or of all */
+    SNAPSHOT_READ,
+    SNAPSHOT_DELETE, /* these four the oldest of `volume` */
+    CLONE,
+    ROLLBACK,
+    SETTLE
+};
+#define ALL MODEL_NAMES
 
 struct step {
     const char *name;
@@ -16,8 +31,9 @@ struct step {
 
 #define FUA true
 
-/* v00 has at least 20 KiB, of which the first 12 were written, v01 at least as much, v02 is not
- * there at the start. The order is also that in which all are done after each other. */
+/* v00 has at least 20 KiB, of which the first 12 were written, v01 at least as much; both have a
+ * snapshot. v02 is not there at the start. The order is also that in which all are done after each
+ * other. */
 static const struct step steps[] = {
     {"read", READ, 0, 1000, 12000, false, 0},
     {"write a block", WRITE, 0, 4096, 4096, false, 0},
@@ -37,6 +53,14 @@ static const struct step steps[] = {
     {"create", CREATE, 2, 0, 20480, false, 0},
     {"write the new volume", WRITE, 2, 512, 8192, false, 0},
     {"wait for a checkpoint", WAIT, 0, 0, 0, false, 0},
+    {"take a snapshot", SNAPSHOT, 0, 0, 0, false, 0},
+    {"write after the snapshot", WRITE, 0, 1000, 5000, false, 0},
+    {"read the snapshot", SNAPSHOT_READ, 0, 0, 0, false, 0},
+    {"take snapshots of all", SNAPSHOT, ALL, 0, 0, false, 0},
+    {"clone", CLONE, 0, 0, 0, false, 0},
+    {"delete the other snapshot", SNAPSHOT_DELETE, 1, 0, 0, false, 0},
+    {"settle", SETTLE, 0, 0, 0, false, 0},
+    {"roll back", ROLLBACK, 1, 0, 0, false, 0},
     {"delete the other volume", DELETE, 1, 0, 0, false, 0},
     {"delete", DELETE, 0, 0, 0, false, 0},
 };
@@ -58,7 +82,7 @@ struct plan script_plan(void) {
                          .max_transfer = 128u << 10,
                          .clients = 1,
                          .volumes = 2,
-                         .names = 4};
+                         .names = 6};
 }
 
 static void do_data(struct client *client, const struct step *step) {
@@ -74,6 +98,38 @@ static void do_data(struct client *client, const struct step *step) {
     else
         op_read(client, &range);
     range_release(client);
+}
+
+static void take_snapshot(struct run *run, unsigned volume) {
+    unsigned names[MODEL_NAMES];
+    unsigned count = 0;
+    for (unsigned i = 0; i < run->plan.names; i++)
+        if ((volume == ALL || i == volume) && model_present(&run->model, i) >= 0)
+            names[count++] = i;
+    if (count > 0)
+        op_snapshot(run, names, count);
+}
+
+static void use_snapshot(struct run *run, const struct step *step) {
+    int instance = model_present(&run->model, step->volume);
+    int oldest = -1;
+    for (uint32_t i = run->model.snapshot_count; i > 0; i--)
+        if ((int)run->model.snapshots[i - 1].instance == instance &&
+            model_has_snapshot(&run->model, i - 1))
+            oldest = (int)i - 1;
+    unsigned free_name = 0;
+    while (free_name < run->plan.names && model_present(&run->model, free_name) >= 0)
+        free_name++;
+    if (oldest < 0)
+        return; /* an earlier step deleted it */
+    if (step->kind == SNAPSHOT_READ)
+        op_snapshot_read(run, oldest);
+    else if (step->kind == SNAPSHOT_DELETE)
+        op_snapshot_delete(run, oldest);
+    else if (free_name < run->plan.names && step->kind == CLONE)
+        op_clone(run, oldest, free_name);
+    else if (free_name < run->plan.names)
+        op_rollback(run, oldest, free_name);
 }
 
 static void do_step(struct client *client, const struct step *step) {
@@ -97,6 +153,18 @@ static void do_step(struct client *client, const struct step *step) {
         if (there)
             op_delete(run, step->volume);
         return;
+    case SNAPSHOT:
+        take_snapshot(run, step->volume);
+        return;
+    case SNAPSHOT_READ:
+    case SNAPSHOT_DELETE:
+    case CLONE:
+    case ROLLBACK:
+        use_snapshot(run, step);
+        return;
+    case SETTLE:
+        op_settle(run);
+        return;
     case WAIT:
         os_sleep_ns(6000000000ull); /* the keeper wakes up every five seconds */
         return;
@@ -117,9 +185,9 @@ void script_all(struct client *client) {
 /* ---- where they begin ---- */
 
 static const struct step beginning[] = {
-    {"", WRITE, 0, 0, 12288, false, 0}, {"", WRITE, 1, 0, 12288, false, 0},
-    {"", WAIT, 0, 0, 0, false, 0},      {"", WRITE, 0, 4096, 4096, false, 0},
-    {"", WRITE, 1, 512, 512, FUA, 0},   {"", ERASE, 1, 8192, 4096, false, ERASE_TRIM},
+    {"", WRITE, 0, 0, 12288, false, 0},  {"", WRITE, 1, 0, 12288, false, 0},
+    {"", SNAPSHOT, ALL, 0, 0, false, 0}, {"", WRITE, 0, 4096, 4096, false, 0},
+    {"", WRITE, 1, 512, 512, FUA, 0},    {"", ERASE, 1, 8192, 4096, false, ERASE_TRIM},
     {"", WRITE, 0, 0, 512, FUA, 0},
 };
 

@@ -216,7 +216,7 @@ static struct totals one(uint64_t seed, const struct plan *plan, const struct sc
     world(scrutinize_main, &s, seed);
     if (must_be_found && s.findings == 0)
         report_violation("the check does not see that a bit of a block that it reads has flipped");
-    struct totals counted = {run.disk.all_reads, run.disk.all_writes};
+    struct totals counted = {MATH_MAX(run.disk.all_reads, 1), MATH_MAX(run.disk.all_writes, 1)};
     sim_disk_destroy(&s.disk);
     sim_image_destroy(&image);
     run_destroy(&run);

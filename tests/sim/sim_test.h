@@ -35,6 +35,7 @@ struct plan {
     unsigned preempt;
     unsigned flush_one_in, fua_one_in; /* 0: never, as below */
     unsigned names_one_in;             /* creations and deletions */
+    unsigned snapshots_one_in;         /* and all that is done with them */
     unsigned sleep_one_in;
     unsigned long_one_in; /* lengths up to max_length, else a few blocks */
     unsigned prepare;     /* unrecorded operations of one client before all others */
@@ -127,11 +128,30 @@ void range_claim(struct client *client, const struct range *range);
 void range_share(struct client *client, const struct range *range);
 void range_release(struct client *client);
 
+/* The name that it has in the model's present. */
+unsigned name_of_instance(struct run *run, int instance);
 bool name_is_idle(const struct run *run, unsigned name);
 void op_create(struct run *run, unsigned name, uint64_t size);
 void op_delete(struct run *run, unsigned name);
+/* Ends an operation that gave a name to a volume, or took it away: whether the name exists then is
+ * looked up. */
+void name_finish(struct run *run, unsigned name, uint32_t op, enum status status, bool exists_then);
+/* Tells the model the identifier of the volume that has the name. */
+void name_learn(struct run *run, unsigned name);
 /* A positive multiple of MODEL_CELL. */
 uint64_t draw_size(struct run *run);
+
+/* ---- ops_snapshot.c ---- */
+
+/* Of volumes that are there, all in one instant. */
+void op_snapshot(struct run *run, const unsigned *names, unsigned count);
+/* Of snapshots that nobody is busy with, of a volume that has a name. */
+void op_snapshot_delete(struct run *run, int snapshot);
+void op_snapshot_read(struct run *run, int snapshot);
+/* Nothing happens if nobody has read the snapshot yet. The name is free. */
+void op_clone(struct run *run, int snapshot, unsigned name);
+void op_rollback(struct run *run, int snapshot, unsigned keep_as); /* of a volume that is idle */
+void op_settle(struct run *run);
 
 /* ---- workload.c: what they do at random ---- */
 

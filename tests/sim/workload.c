@@ -4,6 +4,8 @@
 #include "base/os.h"
 #include "tests/sim/sim_test.h"
 
+#define SNAPSHOTS_MAX 8u /* at a time, more or less */
+
 /* Draws a range of a volume, which somebody may be changing. */
 static bool draw_range(struct run *run, struct range *range) {
     unsigned name = (unsigned)run_below(run, run->plan.names);
@@ -69,6 +71,83 @@ static void do_name(struct run *run) {
         op_create(run, name, draw_size(run));
 }
 
+/* ---- snapshots ---- */
+
+static void take_snapshot(struct run *run) {
+    unsigned names[MODEL_NAMES];
+    unsigned count = 0;
+    bool group = run_one_in(run, 3);
+    unsigned first = (unsigned)run_below(run, run->plan.names);
+    for (unsigned i = 0; i < run->plan.names && (group || count == 0); i++) {
+        unsigned name = (first + i) % run->plan.names;
+        if (model_present(&run->model, name) >= 0 && !run->creating[name] && !run->deleting[name])
+            names[count++] = name;
+    }
+    if (count > 0)
+        op_snapshot(run, names, count);
+}
+
+static unsigned count_snapshots(const struct run *run) {
+    unsigned count = 0;
+    for (uint32_t i = 0; i < run->model.snapshot_count; i++)
+        count += model_has_snapshot(&run->model, i);
+    return count;
+}
+
+/* One that is there and nobody is busy with; -1: none. */
+static int draw_snapshot(struct run *run) {
+    uint32_t count = run->model.snapshot_count;
+    for (uint32_t i = 0, first = count == 0 ? 0 : (uint32_t)run_below(run, count); i < count; i++) {
+        uint32_t snapshot = (first + i) % count;
+        const struct model_snapshot *one = &run->model.snapshots[snapshot];
+        unsigned name = name_of_instance(run, (int)one->instance);
+        if (one->busy == 0 && model_has_snapshot(&run->model, snapshot) && name < MODEL_NAMES &&
+            !run->deleting[name] && !run->creating[name])
+            return (int)snapshot;
+    }
+    return -1;
+}
+
+/* One that no volume has; MODEL_NAMES: none. */
+static unsigned draw_free_name(struct run *run) {
+    unsigned first = (unsigned)run_below(run, run->plan.names);
+    for (unsigned i = 0; i < run->plan.names; i++) {
+        unsigned name = (first + i) % run->plan.names;
+        if (model_present(&run->model, name) < 0 && name_is_idle(run, name))
+            return name;
+    }
+    return MODEL_NAMES;
+}
+
+static void branch(struct run *run, int snapshot, bool roll_back) {
+    unsigned name = draw_free_name(run);
+    if (name == MODEL_NAMES)
+        return;
+    unsigned origin = name_of_instance(run, (int)run->model.snapshots[snapshot].instance);
+    if (!roll_back)
+        op_clone(run, snapshot, name);
+    else if (name_is_idle(run, origin))
+        op_rollback(run, snapshot, name);
+}
+
+static void do_snapshot(struct run *run) {
+    uint64_t dice = run_below(run, 20);
+    int snapshot = draw_snapshot(run);
+    unsigned count = count_snapshots(run);
+    if (dice < 8 && count < SNAPSHOTS_MAX)
+        take_snapshot(run);
+    else if (dice == 19)
+        op_settle(run);
+    else if (snapshot < 0)
+        return;
+    else if (dice < 11 || count >= SNAPSHOTS_MAX)
+        op_snapshot_delete(run, snapshot);
+    else if (dice < 15)
+        op_snapshot_read(run, snapshot);
+    else
+        branch(run, snapshot, dice >= 17);
+}
+
 void workload_client(struct client *client) {
     struct run *run = client->run;
     bool flusher =
@@ -83,6 +162,8 @@ void workload_client(struct client *client) {
             op_flush(run);
         else if (run_one_in(run, run->plan.names_one_in))
             do_name(run);
+        else if (run_one_in(run, run->plan.snapshots_one_in))
+            do_snapshot(run);
         else if (run_one_in(run, 8))
             do_race(client);
         else
