@@ -163,12 +163,29 @@ static void write_state(struct repair *repair, const struct found *found) {
                    (unsigned long long)super.checkpoint);
 }
 
+/* What can be done for volumes cannot yet be done for shares: then nothing is. */
+static bool is_beyond(struct repair *repair) {
+    const struct repair_dataset *datasets = repair->datasets.items;
+    bool beyond = false;
+    for (uint64_t i = 0; i < repair->datasets.count; i++) {
+        if (datasets[i].disk.kind != DISK_DATASET_SHARE || datasets[i].ranges == 0)
+            continue;
+        repair_say(repair,
+                   "share %s: a part of its tree is damaged, which this program cannot mend: "
+                   "changed nothing",
+                   datasets[i].name);
+        beyond = true;
+    }
+    return beyond;
+}
+
 static void repair_state(struct repair *repair, const struct found *found) {
     bool all = repair->options->level == LFSX_REPAIR_ALL;
     repair->failure = prepare(repair);
     if (repair->failure == STATUS_OK)
         walk(repair);
-    if (repair->failure != STATUS_OK || (!all && (repair->ranges.count > 0 || found->trees > 0)))
+    if (repair->failure != STATUS_OK || (!all && (repair->ranges.count > 0 || found->trees > 0)) ||
+        is_beyond(repair))
         return;
     if (repair->ranges.count > 0)
         repair_scan(repair);

@@ -32,6 +32,8 @@ static bool extents_are_free(struct walk *walk, const struct disk_node *leaf) {
     uint64_t end = walk->dataset == NULL ? 0 : walk->dataset->file_end;
     for (unsigned i = 0; i < node_count(leaf); i++) {
         struct item item = node_item(leaf, i);
+        if (item.key.type == DISK_TYPE_INODE) /* a share has many files */
+            end = 0;
         if (item.key.type != DISK_TYPE_EXTENT)
             continue;
         const struct disk_extent *extent = item.value;
@@ -58,8 +60,10 @@ static void take_dataset(struct repair *repair, const struct disk_dataset *disk)
 static void take_item(struct walk *walk, const struct item *item) {
     if (item->key.type == DISK_TYPE_DATASET)
         take_dataset(walk->repair, item->value);
-    if (item->key.type == DISK_TYPE_INODE)
+    if (item->key.type == DISK_TYPE_INODE) {
         walk->dataset->size = le64_get(((const struct disk_inode *)item->value)->size);
+        walk->dataset->file_end = 0;
+    }
     if (item->key.type != DISK_TYPE_EXTENT)
         return;
     const struct disk_extent *extent = item->value;
