@@ -2,6 +2,7 @@
 #include "tests/fuzz/image.h"
 #include "storage/lfsx/lfsx.h"
 #include "storage/lfsx/super.h"
+#include "tests/fuzz/everything.h"
 #include "tests/fuzz/reseal.h"
 
 #define JOURNAL_PLACES 24u
@@ -40,15 +41,12 @@ static void cut(const struct ramdisk *disk, struct image *image) {
     memcpy(image->content, disk->content, IMAGE_BYTES);
 }
 
-static void make_content(struct image *image, unsigned kind) {
+static void make_volumes(struct image *image, struct ramdisk *disk, unsigned kind) {
     struct lfsx_new_volume volumes[IMAGE_VOLUMES];
     for (unsigned i = 0; i < IMAGE_VOLUMES; i++)
         volumes[i] = (struct lfsx_new_volume){image_volumes[i], IMAGE_VOLUME_BYTES};
     struct lfsx_format_options options = {
         .label = "fuzz", .volumes = volumes, .volume_count = kind == 0 ? 0 : IMAGE_VOLUMES};
-    struct ramdisk *disk = ramdisk_create(IMAGE_BYTES);
-    memset(disk->content, 0, IMAGE_BYTES);
-    fuzz_random_restart();
     REQUIRE(lfsx_format(&disk->device, &options) == STATUS_OK);
     if (kind > 0) {
         struct lfsx_pool *pool;
@@ -66,6 +64,16 @@ static void make_content(struct image *image, unsigned kind) {
     }
     if (kind < 2)
         cut(disk, image);
+}
+
+static void make_content(struct image *image, unsigned kind) {
+    struct ramdisk *disk = ramdisk_create(IMAGE_BYTES);
+    memset(disk->content, 0, IMAGE_BYTES);
+    fuzz_random_restart();
+    if (kind == IMAGE_EVERYTHING)
+        (void)everything_make(disk, image->content);
+    else
+        make_volumes(image, disk, kind);
     ramdisk_destroy(disk);
 }
 
@@ -93,7 +101,7 @@ static void find_places(struct image *image) {
 }
 
 const struct image *image_get(unsigned kind) {
-    static struct image images[IMAGE_KINDS];
+    static struct image images[IMAGE_KINDS + 1];
     static struct ring ring;
     struct image *image = &images[kind];
     if (image->content != NULL)

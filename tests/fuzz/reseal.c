@@ -30,19 +30,26 @@ static le64 sum(const void *block) {
 
 static void walk_node(struct walk *walk, uint64_t block, unsigned depth, le64 *checksum);
 
-/* The pointer in an item, wherever its value may lie by now. */
-static void walk_item(struct walk *walk, struct disk_node *node, unsigned index, unsigned depth) {
-    const struct disk_item *item = &node->items[index];
-    size_t at = le16_get(item->value_offset);
-    if (node->level == 0) {
-        if (item->type != DISK_TYPE_DATASET)
-            return;
-        at += offsetof(struct disk_dataset, root);
-    }
+/* The pointer at this place of a node, if there is room for one. */
+static void walk_pointer(struct walk *walk, struct disk_node *node, size_t at, unsigned depth) {
     if (at < sizeof *node || at + sizeof(struct disk_pointer) > DISK_BLOCK_SIZE)
         return;
     struct disk_pointer *pointer = (struct disk_pointer *)((char *)node + at);
     walk_node(walk, le64_get(pointer->block), depth + 1, &pointer->checksum);
+}
+
+/* The pointers in an item, wherever its value may lie by now. */
+static void walk_item(struct walk *walk, struct disk_node *node, unsigned index, unsigned depth) {
+    const struct disk_item *item = &node->items[index];
+    size_t at = le16_get(item->value_offset);
+    if (node->level > 0) {
+        walk_pointer(walk, node, at, depth);
+    } else if (item->type == DISK_TYPE_DATASET) {
+        walk_pointer(walk, node, at + offsetof(struct disk_dataset, root), depth);
+        walk_pointer(walk, node, at + offsetof(struct disk_dataset, dead), depth);
+    } else if (item->type == DISK_TYPE_SNAPSHOT) {
+        walk_pointer(walk, node, at + offsetof(struct disk_snapshot, root), depth);
+    }
 }
 
 static void walk_node(struct walk *walk, uint64_t block, unsigned depth, le64 *checksum) {

@@ -13,4 +13,4 @@ for program in "$BUILD"/fuzz/fuzz_*; do
     CORPUS=$TEST_DIR tests/fuzz/run "$BUILD" 3 "$target"
 done
 echo "== bit flips"
-"$BUILD/host/tests/fuzz/bit_flips" 200
+"$BUILD/host/tests/fuzz/bit_flips" 500
