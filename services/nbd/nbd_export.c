@@ -49,16 +49,18 @@ static void describe(struct nbd_server *server, struct nbd_export *export) {
 
 enum status nbd_export_open(struct nbd_server *server, const char *name, size_t length,
                             struct nbd_export *export) {
-    char copy[LFSX_NAME_MAX + 1];
+    char copy[LFSX_OPEN_NAME_MAX + 1];
     if (length == 0) {
         enum status status = find_only_volume(server->pool, copy);
         if (status != STATUS_OK)
             return status;
     } else {
-        if (!lfsx_name_is_valid(name, length))
+        if (length > LFSX_OPEN_NAME_MAX)
             return STATUS_NOT_FOUND;
         memcpy(copy, name, length);
         copy[length] = '\0';
+        if (strlen(copy) != length)
+            return STATUS_NOT_FOUND;
     }
     enum status status = lfsx_volume_open(server->pool, copy, &export->volume);
     if (status == STATUS_OK)

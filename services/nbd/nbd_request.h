@@ -13,7 +13,7 @@
 /* A volume as a client sees it. */
 struct nbd_export {
     struct lfsx_volume *volume; /* NULL: none */
-    char name[LFSX_NAME_MAX + 1];
+    char name[LFSX_OPEN_NAME_MAX + 1];
     uint64_t size;
     bool read_only;
     uint16_t transmission_flags;

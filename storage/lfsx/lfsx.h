@@ -25,10 +25,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LFSX_BLOCK_SIZE 4096u   /* unit of allocation and of checksums */
-#define LFSX_MAX_IO (32u << 20) /* bytes of one read, write: atomic up to here */
-#define LFSX_NAME_MAX 255u      /* bytes of a dataset's name */
-#define LFSX_LABEL_MAX 63u      /* bytes of a pool's label */
+#define LFSX_BLOCK_SIZE 4096u                      /* unit of allocation and of checksums */
+#define LFSX_MAX_IO (32u << 20)                    /* bytes of one read, write: atomic up to here */
+#define LFSX_NAME_MAX 255u                         /* bytes of a dataset's name */
+#define LFSX_OPEN_NAME_MAX (2 * LFSX_NAME_MAX + 1) /* ... of VOLUME@SNAPSHOT */
+#define LFSX_LABEL_MAX 63u                         /* bytes of a pool's label */
 #define LFSX_VOLUME_SIZE_MAX (1ull << 62)
 
 struct lfsx_pool;
@@ -135,8 +136,8 @@ void lfsx_pool_statistics(struct lfsx_pool *pool, struct lfsx_pool_statistics *s
 bool lfsx_name_is_valid(const char *name, size_t length);
 
 struct lfsx_volume_info {
-    char name[2 * LFSX_NAME_MAX + 2]; /* VOLUME or VOLUME@SNAPSHOT */
-    uint64_t id;                      /* never used again for another dataset of the pool */
+    char name[LFSX_OPEN_NAME_MAX + 1]; /* VOLUME or VOLUME@SNAPSHOT */
+    uint64_t id;                       /* never used again for another dataset of the pool */
     uint8_t uuid[16];
     uint64_t size;             /* bytes, as clients see it */
     uint64_t logical_bytes;    /* data that it holds */
@@ -146,7 +147,7 @@ struct lfsx_volume_info {
     uint64_t keep_deleted_ns;  /* lfsx_volume_protect() */
     uint32_t open_count;       /* handles at this moment */
     uint32_t snapshot_count;
-    char origin[2 * LFSX_NAME_MAX + 2]; /* VOLUME@SNAPSHOT that it is a clone of; else "" */
+    char origin[LFSX_OPEN_NAME_MAX + 1]; /* VOLUME@SNAPSHOT that it is a clone of; else "" */
     bool is_protected;
     bool read_only;
 };

@@ -23,9 +23,10 @@ MAY_INCLUDE = {
     "host/sim": ["base"],
     "drivers": ["base", "kernel"],
     "net": ["base"],
-    "services": ["base", "storage/lfsx/lfsx.h", "storage/lfsx/lfsx_share.h", "net/net.h"],
-    "tools": ["base", "host/host.h", "storage/lfsx/lfsx.h", "storage/lfsx/lfsx_print.h", "services",
-              "net/net.h"],
+    "services": ["base", "storage/lfsx/lfsx.h", "storage/lfsx/lfsx_share.h",
+                 "storage/lfsx/lfsx_snapshot.h", "net/net.h"],
+    "tools": ["base", "host/host.h", "storage/lfsx/lfsx.h", "storage/lfsx/lfsx_print.h",
+              "storage/lfsx/lfsx_snapshot.h", "services", "net/net.h", "tools/text"],
 }
 COMPOSERS = ("kernel/main.c", "tests", "bench")
 

@@ -2,7 +2,7 @@
 #include "tools/fsck-lfsx/report.h"
 
 #include "base/format.h"
-#include "tools/fsck-lfsx/json.h"
+#include "tools/text/json.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -8,7 +8,7 @@
 #include "base/format.h"
 #include "host/host.h"
 #include "storage/lfsx/lfsx.h"
-#include "tools/mkfs-lfsx/size.h"
+#include "tools/text/size.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tools/mkfs-lfsx/size.h"
+#include "tools/text/size.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tools/fsck-lfsx/json.h"
+#include "tools/text/json.h"
 
 #include <stdint.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sizes as people write them on a command line. */
-#ifndef TOOLS_MKFS_LFSX_SIZE_H
-#define TOOLS_MKFS_LFSX_SIZE_H
+#ifndef TOOLS_TEXT_SIZE_H
+#define TOOLS_TEXT_SIZE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,0 +1,129 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Goal: lfsx does with volumes and snapshots what its help says, holdfastd serves what it made, and
+what cannot be done is refused with the reason."""
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+import appliance
+from appliance import check, path, run
+
+LFSX = f"{appliance.BUILD}/asan/bin/lfsx"
+MIB = 1 << 20
+POOL = path("pool.img")
+
+
+def lfsx(command, *words):
+    return run(LFSX, command, POOL, *words)
+
+
+def refuses(command, *words, because, status=1):
+    output = run(LFSX, command, POOL, *words, expect=status)
+    check(because in output, f"lfsx {command} {words} says: {output}")
+
+
+def volumes():
+    report = json.loads(lfsx("list", "--json"))
+    return {volume["name"]: volume for volume in report["volumes"]}, report["deleted"]
+
+
+def write(daemon, name, byte):
+    """Fills a file with a byte and copies it into a volume."""
+    with open(path("content"), "wb") as file:
+        file.write(bytes([byte]) * MIB)
+    appliance.copy_in(path("content"), daemon.uri(name))
+
+
+def reads(daemon, name, byte):
+    appliance.copy_out(daemon.uri(name), path("copy"))
+    with open(path("copy"), "rb") as file:
+        check(file.read() == bytes([byte]) * MIB, f"{name} does not hold {byte}")
+
+
+def snapshots_and_clones():
+    lfsx("create", "data", "1M")
+    lfsx("create", "logs", "1M")
+    with appliance.Daemon(POOL) as daemon:
+        write(daemon, "data", 1)
+        write(daemon, "logs", 2)
+        daemon.power_off()
+    lfsx("snapshot", "first", "data", "logs")
+    with appliance.Daemon(POOL) as daemon:
+        write(daemon, "data", 3)
+        reads(daemon, "data@first", 1)
+        reads(daemon, "logs@first", 2)
+        daemon.power_off()
+    there, _ = volumes()
+    check(there["data"]["snapshots"][0]["epoch"] == there["logs"]["snapshots"][0]["epoch"],
+          "the snapshots were not taken in one instant")
+    check(there["data"]["snapshots"][0]["unique_bytes"] >= MIB, "what only the snapshot has")
+    lfsx("clone", "data@first", "copy")
+    lfsx("rollback", "data@first", "data-before")
+    with appliance.Daemon(POOL) as daemon:
+        reads(daemon, "copy", 1)
+        reads(daemon, "data", 1)
+        reads(daemon, "data-before", 3)
+        write(daemon, "copy", 4)
+        reads(daemon, "data-before@first", 1)
+        daemon.power_off()
+    there, _ = volumes()
+    check(there["copy"]["origin"] == "data-before@first", f"the origin of copy: {there['copy']}")
+    refuses("delete", "data-before", "--snapshots", because="clone")
+    refuses("delete", "data-before@first", because="clone")
+    lfsx("delete", "copy")
+    lfsx("delete", "data")
+    lfsx("delete", "data-before@first")
+    lfsx("rename", "data-before", "data")
+    check(sorted(volumes()[0]) == ["data", "logs"], f"there are {sorted(volumes()[0])}")
+    appliance.fsck(POOL)
+
+
+def rewind():
+    lfsx("rewind", "logs", "2999-01-01T00:00", "logs-before")
+    refuses("rewind", "data", "1999-01-01T00:00", "x", because="not found")
+    refuses("rewind", "data", "yesterday", "x", because="not a time")
+    lfsx("delete", "logs")
+    lfsx("rename", "logs-before", "logs")
+
+
+def settings():
+    lfsx("schedule", "data", "1m=60", "1h=24")
+    check([rule["keep"] for rule in volumes()[0]["data"]["schedule"]] == [60, 24], "the schedule")
+    check("1m=60 1h=24" in lfsx("list"), "list does not show the schedule")
+    lfsx("schedule", "data")
+    check(volumes()[0]["data"]["schedule"] == [], "the schedule is still there")
+    refuses("schedule", "data", "1m", because="INTERVAL=COUNT")
+    refuses("schedule", "data", "1m=0", because="1 or more")
+    lfsx("protect", "data", "on", "7d")
+    refuses("delete", "data", because="protected")
+    lfsx("protect", "data", "off", "7d")
+    lfsx("delete", "data")
+    there, deleted = volumes()
+    check("data" not in there and deleted[0]["name"] == "data", f"deleted are {deleted}")
+    lfsx("undelete", str(deleted[0]["id"]), "data-again")
+    check("data-again" in volumes()[0], "it is not back")
+    lfsx("delete", "data-again", "--now")
+    check(volumes()[1] == [], "it can still be brought back")
+    lfsx("resize", "logs", "2M")
+    refuses("resize", "logs", "1M", because="--shrink")
+    lfsx("resize", "logs", "1M", "--shrink")
+    check(volumes()[0]["logs"]["size"] == MIB, "the size")
+
+
+check("rollback" in run(LFSX, "--help"), "--help does not explain rollback")
+run(f"{appliance.BUILD}/asan/bin/mkfs.lfsx", "--size", "64M", POOL)
+snapshots_and_clones()
+rewind()
+settings()
+refuses("nonsense", because="Usage", status=2)
+refuses("clone", "data", because="Usage", status=2)
+refuses("list", "--nonsense", because="no such option", status=2)
+refuses("create", "a@b", "1M", because="invalid")
+refuses("create", "c", "much", because="not a size")
+refuses("snapshot", "first", "nobody", because="not found")
+with appliance.Daemon(POOL) as daemon:
+    refuses("list", because="in use")
+    daemon.power_off()
+appliance.fsck(POOL)

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/lfsx/commands.h"
+
+#include "tools/text/size.h"
+#include "tools/text/time.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* Says why a thing could not be done. */
+static enum status tell(enum status status, const char *word) {
+    if (status != STATUS_OK)
+        complain(word, status_text(status));
+    return status;
+}
+
+static enum status create(struct lfsx_pool *pool, const struct words *words) {
+    uint64_t size;
+    if (!size_parse(words->at[1], &size))
+        return complain(words->at[1], "this is not a size; write it like 512M or 4G");
+    return tell(lfsx_volume_create(pool, words->at[0], size), words->at[0]);
+}
+
+static enum status resize(struct lfsx_pool *pool, const struct words *words) {
+    uint64_t size;
+    if (!size_parse(words->at[1], &size))
+        return complain(words->at[1], "this is not a size; write it like 512M or 4G");
+    uint32_t flags = words->shrink ? LFSX_RESIZE_SHRINK : 0;
+    enum status status = lfsx_volume_resize(pool, words->at[0], size, flags);
+    if (status == STATUS_INVALID && !words->shrink)
+        return complain(words->at[0],
+                        "it can get larger, by multiples of 512 bytes; --shrink gives "
+                        "up what lies behind a smaller size");
+    return tell(status, words->at[0]);
+}
+
+static enum status delete (struct lfsx_pool *pool, const struct words *words) {
+    const char *at = strchr(words->at[0], '@');
+    uint32_t flags = (words->snapshots ? LFSX_DELETE_SNAPSHOTS : 0) |
+                     (words->now ? LFSX_DELETE_NOW : 0);
+    enum status status; if (at == NULL){status = lfsx_volume_delete(pool, words->at[0], flags);}
+else {
+    char *volume = strndup(words->at[0], (size_t)(at - words->at[0]));
+    status = volume == NULL ? STATUS_NO_MEMORY : lfsx_snapshot_delete(pool, volume, at + 1);
+    free(volume);
+}
+if (status == STATUS_BUSY)
+    return complain(words->at[0], "it has snapshots (--snapshots deletes them, too), or a clone "
+                                  "depends on it");
+if (status == STATUS_PERMISSION)
+    return complain(words->at[0], "it is protected; lfsx protect POOL VOLUME off");
+if (status == STATUS_OK) /* so that what it held is free when the program ends */
+    status = lfsx_pool_settle(pool);
+return tell(status, words->at[0]);
+}
+
+static enum status rename_volume(struct lfsx_pool *pool, const struct words *words) {
+    return tell(lfsx_volume_rename(pool, words->at[0], words->at[1]), words->at[0]);
+}
+
+static enum status snapshot(struct lfsx_pool *pool, const struct words *words) {
+    return tell(lfsx_snapshot_create(pool, (const char *const *)words->at + 1,
+                                     (uint32_t)words->count - 1, words->at[0], 0),
+                words->at[0]);
+}
+
+/* Takes "VOLUME@SNAPSHOT" apart, in place. */
+static bool split(char *word, const char **volume, const char **snapshot_name) {
+    char *at = strchr(word, '@');
+    if (at == NULL) {
+        complain(word, "write it as VOLUME@SNAPSHOT");
+        return false;
+    }
+    *at = '\0';
+    *volume = word;
+    *snapshot_name = at + 1;
+    return true;
+}
+
+static enum status clone(struct lfsx_pool *pool, const struct words *words) {
+    const char *volume;
+    const char *name;
+    if (!split(words->at[0], &volume, &name))
+        return STATUS_INVALID;
+    return tell(lfsx_clone_create(pool, volume, name, words->at[1]), words->at[1]);
+}
+
+static enum status rollback(struct lfsx_pool *pool, const struct words *words) {
+    const char *volume;
+    const char *name;
+    if (!split(words->at[0], &volume, &name))
+        return STATUS_INVALID;
+    return tell(lfsx_volume_rollback(pool, volume, name, words->at[1]), volume);
+}
+
+static enum status rewind_volume(struct lfsx_pool *pool, const struct words *words) {
+    struct lfsx_snapshot_info *info = malloc(sizeof *info);
+    uint64_t ns;
+    if (info == NULL)
+        return tell(STATUS_NO_MEMORY, words->at[0]);
+    if (!time_parse(words->at[1], &ns)) {
+        free(info);
+        return complain(words->at[1], "this is not a time; write it like 2026-11-21T14:00:00");
+    }
+    enum status status = lfsx_snapshot_at(pool, words->at[0], ns, info);
+    if (status == STATUS_OK)
+        status = lfsx_volume_rollback(pool, words->at[0], info->name, words->at[2]);
+    if (status == STATUS_OK)
+        printf("%s is as it was in %s@%s\n", words->at[0], words->at[2], info->name);
+    free(info);
+    return tell(status, words->at[0]);
+}
+
+static enum status undelete(struct lfsx_pool *pool, const struct words *words) {
+    char *end;
+    uint64_t id = strtoull(words->at[0], &end, 10);
+    if (*end != '\0' || end == words->at[0])
+        return complain(words->at[0], "write the number that lfsx list shows");
+    const char *name = words->count > 1 ? words->at[1] : NULL;
+    return tell(lfsx_volume_undelete(pool, id, name), words->at[0]);
+}
+
+static enum status protect(struct lfsx_pool *pool, const struct words *words) {
+    uint64_t keep = 0;
+    bool on = strcmp(words->at[1], "on") == 0;
+    if (!on && strcmp(words->at[1], "off") != 0)
+        return complain(words->at[1], "write on or off");
+    if (words->count > 2 && !duration_parse(words->at[2], &keep))
+        return complain(words->at[2], "this is not a duration; write it like 12h or 7d");
+    return tell(lfsx_volume_protect(pool, words->at[0], on, keep), words->at[0]);
+}
+
+/* "1h=24": a snapshot each hour, of the last 24. */
+static bool parse_rule(char *word, struct lfsx_schedule_rule *rule) {
+    char *equals = strchr(word, '=');
+    char *end = NULL;
+    bool good = equals != NULL;
+    if (good) {
+        *equals = '\0';
+        rule->keep = strtoull(equals + 1, &end, 10);
+        good = *end == '\0' && end != equals + 1 && duration_parse(word, &rule->interval_ns);
+        *equals = '=';
+    }
+    if (!good)
+        complain(word, "write it as INTERVAL=COUNT, for example 1h=24");
+    return good;
+}
+
+static enum status schedule(struct lfsx_pool *pool, const struct words *words) {
+    struct lfsx_schedule_rule rules[LFSX_SCHEDULE_RULES_MAX];
+    uint32_t count = (uint32_t)words->count - 1;
+    if (count > LFSX_SCHEDULE_RULES_MAX)
+        return complain(words->at[0], "a schedule has at most 32 rules");
+    for (uint32_t i = 0; i < count; i++)
+        if (!parse_rule(words->at[i + 1], &rules[i]))
+            return STATUS_INVALID;
+    enum status status = lfsx_schedule_set(pool, words->at[0], rules, count);
+    if (status == STATUS_INVALID)
+        return complain(words->at[0],
+                        "intervals are a second or more, each once; counts 1 or more");
+    return tell(status, words->at[0]);
+}
+
+const struct command commands[] = {
+    {"list", 0, 0, true, "[--json]\n            show volumes, snapshots and what they take",
+     list_run},
+    {"create", 2, 2, false, "VOLUME SIZE\n            make a thin volume", create},
+    {"resize", 2, 2, false,
+     "VOLUME SIZE [--shrink]\n            give it another size, a smaller one only with --shrink",
+     resize},
+    {"rename", 2, 2, false, "VOLUME NAME\n            give it another name", rename_volume},
+    {"delete", 1, 1, false,
+     "VOLUME|VOLUME@SNAPSHOT [--snapshots] [--now]\n            delete it, with its snapshots, and "
+     "so that it cannot be brought back",
+     delete},
+    {"undelete", 1, 2, false, "NUMBER [NAME]\n            bring back a deleted volume", undelete},
+    {"protect", 2, 3, false,
+     "VOLUME on|off [DURATION]\n            refuse to delete it; keep it so long after it was "
+     "deleted",
+     protect},
+    {"snapshot", 2, -1, false,
+     "NAME VOLUME...\n            take a snapshot of all these volumes in one instant", snapshot},
+    {"clone", 2, 2, false,
+     "VOLUME@SNAPSHOT NAME\n            make a volume that begins as the "
+     "snapshot was",
+     clone},
+    {"rollback", 2, 2, false,
+     "VOLUME@SNAPSHOT KEEP_AS\n            take a volume back; what it is now is kept as KEEP_AS",
+     rollback},
+    {"rewind", 3, 3, false,
+     "VOLUME TIME KEEP_AS\n            the same, to its newest snapshot at or before a time",
+     rewind_volume},
+    {"schedule", 1, -1, false,
+     "VOLUME [INTERVAL=COUNT]...\n            take snapshots by itself: one in each interval, of "
+     "so "
+     "many intervals",
+     schedule},
+    {NULL, 0, 0, false, NULL, NULL}};

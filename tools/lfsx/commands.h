@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the program can do with a pool that it has opened. */
+#ifndef TOOLS_LFSX_COMMANDS_H
+#define TOOLS_LFSX_COMMANDS_H
+
+#include "storage/lfsx/lfsx_snapshot.h"
+
+#include <stdbool.h>
+
+/* The words behind the pool on the command line, options taken out. */
+struct words {
+    int count;
+    char **at;
+    bool snapshots; /* --snapshots */
+    bool now;       /* --now */
+    bool shrink;    /* --shrink */
+    bool json;      /* --json */
+};
+
+struct command {
+    const char *name;
+    int least, most; /* words; most -1: any number */
+    bool read_only;
+    const char *usage; /* the words, and what is done */
+    enum status (*run)(struct lfsx_pool *pool, const struct words *words);
+};
+
+/* Ends with one without a name. */
+extern const struct command commands[];
+
+/* Says what is wrong with a word. */
+enum status complain(const char *word, const char *what);
+
+/* list.c */
+enum status list_run(struct lfsx_pool *pool, const struct words *words);
+
+#endif

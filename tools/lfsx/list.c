@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The list of volumes and snapshots, for people and as JSON. */
+#include "base/format.h"
+#include "tools/lfsx/commands.h"
+#include "tools/text/json.h"
+#include "tools/text/time.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+struct listing {
+    struct lfsx_pool *pool;
+    bool json, deleted;
+    bool later; /* not the first one at its level */
+    enum status status;
+};
+
+static void print_json_snapshot(struct listing *listing, const struct lfsx_snapshot_info *info) {
+    printf("%s{\"name\": ", listing->later ? ", " : "");
+    json_print_string(info->name);
+    printf(", \"epoch\": %" PRIu64 ", \"created_ns\": %" PRIu64 ", \"size\": %" PRIu64
+           ", \"logical_bytes\": %" PRIu64 ", \"referenced_bytes\": %" PRIu64
+           ", \"unique_bytes\": %" PRIu64 ", \"clones\": %u, \"automatic\": %s}",
+           info->epoch, info->created_ns, info->size, info->logical_bytes, info->referenced_bytes,
+           info->unique_bytes, info->clone_count, info->automatic ? "true" : "false");
+}
+
+static bool show_snapshot(void *context, const struct lfsx_snapshot_info *info) {
+    struct listing *listing = context;
+    char logical[FORMAT_BYTES_SIZE];
+    char unique[FORMAT_BYTES_SIZE];
+    char time[TIME_TEXT_SIZE];
+    if (listing->json)
+        print_json_snapshot(listing, info);
+    else
+        printf("         @%-26s %10s %10s  %s%s\n", info->name,
+               format_bytes(logical, info->logical_bytes), format_bytes(unique, info->unique_bytes),
+               time_text(time, info->created_ns), info->clone_count > 0 ? "  has clones" : "");
+    listing->later = true;
+    return true;
+}
+
+static void print_json_schedule(struct listing *listing, const char *name) {
+    struct lfsx_schedule_rule rules[LFSX_SCHEDULE_RULES_MAX];
+    uint32_t count = 0;
+    (void)lfsx_schedule_get(listing->pool, name, rules, &count);
+    printf(", \"schedule\": [");
+    for (uint32_t i = 0; i < count; i++)
+        printf("%s{\"interval_ns\": %" PRIu64 ", \"keep\": %" PRIu64 "}", i > 0 ? ", " : "",
+               rules[i].interval_ns, rules[i].keep);
+    printf("]");
+}
+
+static void print_json_volume(struct listing *listing, const struct lfsx_volume_info *info,
+                              uint64_t unique) {
+    printf("%s\n  {\"id\": %" PRIu64 ", \"name\": ", listing->later ? "," : "", info->id);
+    json_print_string(info->name);
+    printf(", \"size\": %" PRIu64 ", \"logical_bytes\": %" PRIu64 ", \"referenced_bytes\": %" PRIu64
+           ", \"unique_bytes\": %" PRIu64 ", \"created_ns\": %" PRIu64 ", \"deleted_ns\": %" PRIu64
+           ", \"protected\": %s, \"origin\": ",
+           info->size, info->logical_bytes, info->referenced_bytes, unique, info->created_ns,
+           info->deleted_ns, info->is_protected ? "true" : "false");
+    json_print_string(info->origin);
+}
+
+static void print_volume(struct listing *listing, const struct lfsx_volume_info *info,
+                         uint64_t unique) {
+    char size[FORMAT_BYTES_SIZE];
+    char logical[FORMAT_BYTES_SIZE];
+    char own[FORMAT_BYTES_SIZE];
+    char time[TIME_TEXT_SIZE];
+    printf("%6" PRIu64 "  %-20s %7s %10s %10s  %s%s%s%s%s\n", info->id, info->name,
+           format_bytes(size, info->size), format_bytes(logical, info->logical_bytes),
+           listing->deleted ? "" : format_bytes(own, unique), time_text(time, info->created_ns),
+           info->origin[0] != '\0' ? "  from " : "", info->origin,
+           info->is_protected ? "  protected" : "", listing->deleted ? "  deleted" : "");
+}
+
+static void show_schedule(struct listing *listing, const char *name) {
+    struct lfsx_schedule_rule rules[LFSX_SCHEDULE_RULES_MAX];
+    uint32_t count = 0;
+    char interval[TIME_TEXT_SIZE];
+    if (lfsx_schedule_get(listing->pool, name, rules, &count) != STATUS_OK || count == 0)
+        return;
+    printf("         snapshots by themselves:");
+    for (uint32_t i = 0; i < count; i++)
+        printf(" %s=%" PRIu64, duration_text(interval, rules[i].interval_ns), rules[i].keep);
+    printf("\n");
+}
+
+static void show_snapshots(struct listing *listing, const char *name) {
+    struct listing inner = {.pool = listing->pool, .json = listing->json};
+    if (listing->json) {
+        print_json_schedule(listing, name);
+        printf(", \"snapshots\": [");
+    } else {
+        show_schedule(listing, name);
+    }
+    listing->status = lfsx_snapshot_list(listing->pool, name, show_snapshot, &inner);
+    if (listing->json)
+        printf("]");
+}
+
+static bool show_volume(void *context, const struct lfsx_volume_info *info) {
+    struct listing *listing = context;
+    uint64_t unique = 0;
+    if (!listing->deleted)
+        listing->status = lfsx_volume_unique(listing->pool, info->name, &unique);
+    if (listing->status != STATUS_OK)
+        return false;
+    if (listing->json)
+        print_json_volume(listing, info, unique);
+    else
+        print_volume(listing, info, unique);
+    if (!listing->deleted)
+        show_snapshots(listing, info->name);
+    if (listing->json)
+        printf("}");
+    listing->later = true;
+    return listing->status == STATUS_OK;
+}
+
+static void print_pool(struct lfsx_pool *pool, bool json) {
+    struct lfsx_pool_info info;
+    char size[FORMAT_BYTES_SIZE];
+    char used[FORMAT_BYTES_SIZE];
+    char available[FORMAT_BYTES_SIZE];
+    lfsx_pool_info(pool, &info);
+    if (json) {
+        printf("{\"label\": ");
+        json_print_string(info.label);
+        printf(", \"size_bytes\": %" PRIu64 ", \"used_bytes\": %" PRIu64
+               ", \"available_bytes\": %" PRIu64 ", \"volumes\": [",
+               info.size_bytes, info.used_bytes, info.available_bytes);
+        return;
+    }
+    printf("pool%s%s: %s, %s in use, %s available\n", info.label[0] != '\0' ? " " : "", info.label,
+           format_bytes(size, info.size_bytes), format_bytes(used, info.used_bytes),
+           format_bytes(available, info.available_bytes));
+    printf("number  %-20s %7s %10s %10s  %s\n", "name", "size", "data", "its own", "created");
+}
+
+enum status list_run(struct lfsx_pool *pool, const struct words *words) {
+    struct listing listing = {.pool = pool, .json = words->json};
+    print_pool(pool, words->json);
+    enum status status = lfsx_volume_list(pool, show_volume, &listing);
+    if (status == STATUS_OK)
+        status = listing.status;
+    if (words->json)
+        printf("], \"deleted\": [");
+    listing = (struct listing){.pool = pool, .json = words->json, .deleted = true};
+    if (status == STATUS_OK)
+        status = lfsx_deleted_list(pool, show_volume, &listing);
+    if (words->json)
+        printf("]}\n");
+    if (status != STATUS_OK)
+        complain("list", status_text(status));
+    return status;
+}
