@@ -66,6 +66,8 @@ static uint16_t dataset_record(const struct dataset *d, union record *record) {
     disk->keep_deleted_ns = le64_make(d->keep_deleted_ns);
     disk->deleted_ns = le64_make(d->deleted_ns);
     disk->next_inode = le64_make(__atomic_load_n(&d->next_inode, __ATOMIC_RELAXED));
+    disk->quota_blocks = le64_make(d->space.quota);
+    disk->reserved_blocks = le64_make(d->space.reserved);
     memcpy(disk->name, d->name, name_length);
     return (uint16_t)(sizeof *disk + name_length);
 }

@@ -19,6 +19,8 @@ static void dataset_from_record(struct dataset *d, const struct disk_dataset *di
     d->flags = le64_get(disk->flags);
     d->keep_deleted_ns = le64_get(disk->keep_deleted_ns);
     d->deleted_ns = le64_get(disk->deleted_ns);
+    d->space.quota = le64_get(disk->quota_blocks);
+    d->space.reserved = le64_get(disk->reserved_blocks);
     d->origin_id = le64_get(disk->origin);
     d->tree.origin_epoch = le64_get(disk->origin_epoch);
     d->tree.owner = d->id;
@@ -165,6 +167,7 @@ static enum status load_dataset(struct lfsx_pool *pool, uint64_t id, struct data
         return status;
     }
     list_push_back(&pool->datasets, &d->link);
+    space_update(d);
     *out = d;
     return STATUS_OK;
 }

@@ -43,25 +43,27 @@ static bool is_changed(const struct dataset *dataset) {
     return dataset->tree.dirty || dataset->dead.dirty;
 }
 
-/* What has to be in memory and set aside to bring the catalog up to date. No commit waits for it
+/* What has to be in memory and set aside to bring the catalog up to date. Records keep their length,
+ * so that each node above them is copied once at most, and none splits. No commit waits for it
  * because of that: all that it needs was changed before. */
 static enum status prefetch_catalog(struct lfsx_pool *pool, struct btree_cursor *cursor,
                                     struct update_need *need) {
-    *need = (struct update_need){.frees = true, .background = true};
-    uint64_t leaves = 0;
+    *need = (struct update_need){.frees = true, .checkpoint = true, .background = true};
+    uint64_t last[DISK_LEVEL_MAX + 1] = {0}; /* nodes on the way to the record before */
     LIST_FOR_EACH(link, &pool->datasets) {
         struct dataset *dataset = LIST_CONTAINER(link, struct dataset, link);
         if (!is_changed(dataset))
             continue;
         struct key key = catalog_dataset_key(dataset->id);
-        uint64_t walked;
-        enum status status = btree_prefetch(&pool->catalog, &key, &key, cursor, &walked);
+        enum status status = btree_find(&pool->catalog, &key, cursor);
         if (status != STATUS_OK)
             return status;
-        leaves += walked;
+        for (unsigned depth = 0; depth < cursor->depth; depth++) {
+            uint64_t block = cursor->path[depth].node->block;
+            need->nodes += block != last[depth];
+            last[depth] = block;
+        }
     }
-    if (leaves > 0)
-        need->nodes = btree_nodes_needed(&pool->catalog, leaves, 0);
     return STATUS_OK;
 }
 

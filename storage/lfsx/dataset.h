@@ -11,6 +11,7 @@
 #include "storage/lfsx/dead.h"
 #include "storage/lfsx/file.h"
 #include "storage/lfsx/lfsx_snapshot.h"
+#include "storage/lfsx/space.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -41,6 +42,7 @@ struct dataset {
     struct btree tree;
     struct btree dead; /* root.block 0: there is none */
     uint64_t data_blocks;
+    struct dataset_space space;
     uint64_t flags;
     uint64_t keep_deleted_ns, deleted_ns;
     uint64_t origin_id;         /* dataset that it was cloned from; 0: no clone */

@@ -127,6 +127,7 @@ static enum status prefetch_runs(const struct dead_run *runs, uint64_t count,
     *need = (struct update_need){
         .nodes = 4 + count / 8, /* splits that more than one item in a leaf may cause */
         .frees = true,
+        .checkpoint = true,
         .background = true};
     uint64_t leaves[2] = {0};
     for (uint64_t i = 0; i < count; i++) {
@@ -219,7 +220,7 @@ static enum status drain_step(void *context, struct btree_cursor *cursor) {
 
 enum status dead_drain(struct lfsx_pool *pool) {
     os_rwlock_lock_shared(&pool->lock);
-    uint64_t reserve = pool_reserve_blocks(pool);
+    uint64_t reserve = space_reserve(pool);
     uint64_t limit = MATH_MIN(LOG_MAX, reserve / 16);
     bool enough = pool->dead.count <= limit;
     os_rwlock_unlock_shared(&pool->lock);

@@ -42,6 +42,7 @@ static void give_up(struct dataset *d) {
     LIST_FOR_EACH(link, &d->snapshots)
     snapshot_of(link)->deleting = true;
     dataset_update_kept(d);
+    space_update(d);
     catalog_replace_dataset(d);
 }
 

@@ -166,26 +166,12 @@ enum status file_complete_ends(struct file *f, struct lfsx_buffer *buffer) {
     return status;
 }
 
-static void cancel_space(struct lfsx_pool *pool, const struct block_map *map) {
-    for (uint64_t i = 0; i < map->count; i++)
-        alloc_data_cancel(&pool->allocator, map->blocks[i], 1);
-}
-
-static enum status take_space(struct lfsx_pool *pool, struct block_map *map) {
-    os_rwlock_lock_shared(&pool->lock);
-    uint64_t reserve = pool_reserve_blocks(pool);
-    os_rwlock_unlock_shared(&pool->lock);
-    enum status status = alloc_data(&pool->allocator, map->count, reserve, map->blocks);
-    if (status == STATUS_NO_SPACE && pool_reclaim(pool))
-        status = alloc_data(&pool->allocator, map->count, reserve, map->blocks);
-    return status;
-}
-
 struct replacement {
     struct file *file;
     uint64_t first;
     const struct block_map *map;
     struct file_growth growth;
+    const struct space_claim *claim; /* NULL: none was needed */
 };
 
 /* The map's words are little-endian already, this being x86-64. */
@@ -216,6 +202,7 @@ static enum status replace_step(void *context, struct btree_cursor *cursor) {
     need.record = sizeof(struct disk_record_write) + 2 * r->map->count * sizeof(le64);
     if (status == STATUS_OK && f->in_share)
         status = inode_prefetch(f, cursor, &need);
+    need.entitled = r->claim != NULL && r->claim->entitled;
     if (status == STATUS_OK)
         status = pool_update_begin(pool_of(f), &need);
     if (status != STATUS_OK)
@@ -223,6 +210,7 @@ static enum status replace_step(void *context, struct btree_cursor *cursor) {
     uint64_t blocks = f->dataset->data_blocks;
     extents_punch(f, r->first, r->map->count);
     extents_add(f, r->first, r->map);
+    space_settle(f->dataset, r->claim);
     if (f->in_share)
         inode_content_changed(f, f->dataset->data_blocks - blocks, r->growth.end, r->growth.now_ns);
     journal_write(r);
@@ -230,10 +218,15 @@ static enum status replace_step(void *context, struct btree_cursor *cursor) {
     return STATUS_OK;
 }
 
+static enum status replace(struct file *f, uint64_t first, const struct block_map *map,
+                           const struct file_growth *growth, const struct space_claim *claim) {
+    struct replacement replacement = {f, first, map, *growth, claim};
+    return pool_change(pool_of(f), replace_step, &replacement);
+}
+
 enum status file_replace(struct file *f, uint64_t first, const struct block_map *map,
                          const struct file_growth *growth) {
-    struct replacement replacement = {f, first, map, *growth};
-    return pool_change(pool_of(f), replace_step, &replacement);
+    return replace(f, first, map, growth, NULL);
 }
 
 enum status file_write_blocks(struct file *f, uint64_t first, uint64_t count, void *const *pages,
@@ -242,7 +235,8 @@ enum status file_write_blocks(struct file *f, uint64_t first, uint64_t count, vo
     enum status status = block_map_alloc(&map, count);
     if (status != STATUS_OK)
         return status;
-    status = take_space(pool_of(f), &map);
+    struct space_claim claim;
+    status = space_take(f, first, &map, &claim);
     if (status != STATUS_OK) {
         block_map_free(&map);
         return status;
@@ -251,12 +245,12 @@ enum status file_write_blocks(struct file *f, uint64_t first, uint64_t count, vo
         map.checksums[i] = checksum_xxh64(pages[i], LFSX_BLOCK_SIZE, 0);
     status = staging_write(f, &map, pages, room);
     if (status == STATUS_OK) {
-        status = file_replace(f, first, &map, growth);
+        status = replace(f, first, &map, growth, &claim);
         if (status != STATUS_OK)
             staging_cancel(f, &map);
     }
     if (status != STATUS_OK)
-        cancel_space(pool_of(f), &map);
+        space_cancel(f, &map, &claim);
     block_map_free(&map);
     return status;
 }
@@ -298,6 +292,7 @@ struct punch {
     struct file *file;
     uint64_t at, end; /* blocks */
     uint64_t now_ns;  /* 0: the file's times stay */
+    uint64_t limit;   /* extents of one update */
 };
 
 static void journal_punch(struct file *f, uint64_t first, uint64_t count, uint64_t now_ns) {
@@ -318,7 +313,7 @@ static enum status punch_step(void *context, struct btree_cursor *cursor) {
     struct file *f = p->file;
     uint64_t begin;
     uint64_t end;
-    enum status status = extents_next(f, p->at, PUNCH_EXTENTS, &begin, &end, cursor);
+    enum status status = extents_next(f, p->at, p->limit, &begin, &end, cursor);
     if (status == STATUS_NOT_FOUND || (status == STATUS_OK && begin >= p->end)) {
         p->at = p->end;
         return STATUS_OK;
@@ -339,6 +334,7 @@ static enum status punch_step(void *context, struct btree_cursor *cursor) {
         return status;
     uint64_t blocks = f->dataset->data_blocks;
     extents_punch(f, begin, end - begin);
+    space_settle(f->dataset, NULL);
     if (f->in_share)
         inode_content_changed(f, f->dataset->data_blocks - blocks, 0, p->now_ns);
     journal_punch(f, begin, end - begin, p->now_ns);
@@ -347,13 +343,24 @@ static enum status punch_step(void *context, struct btree_cursor *cursor) {
     return STATUS_OK;
 }
 
+/* Where the reserve is scarce, less at a time needs less of it. */
+static enum status punch_some(struct punch *punch) {
+    struct lfsx_pool *pool = pool_of(punch->file);
+    enum status status = pool_change(pool, punch_step, punch);
+    while (status == STATUS_NO_SPACE && punch->limit > 1) {
+        punch->limit = MATH_MAX(punch->limit / 4, 1u);
+        status = pool_change(pool, punch_step, punch);
+    }
+    return status;
+}
+
 enum status file_punch(struct file *f, uint64_t first, uint64_t count, uint64_t now_ns) {
-    struct punch punch = {f, first, first + count, now_ns};
+    struct punch punch = {f, first, first + count, now_ns, PUNCH_EXTENTS};
     enum status status = STATUS_OK;
     while (status == STATUS_OK && punch.at < punch.end) {
         if (f->stop != NULL && __atomic_load_n(f->stop, __ATOMIC_RELAXED))
             return STATUS_SHUTDOWN;
-        status = pool_change(pool_of(f), punch_step, &punch);
+        status = punch_some(&punch);
         if (status == STATUS_OK)
             pool_throttle(pool_of(f));
     }

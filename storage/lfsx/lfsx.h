@@ -105,7 +105,7 @@ struct lfsx_pool_info {
     char label[LFSX_LABEL_MAX + 1];
     uint64_t size_bytes;      /* what the device offers to the pool */
     uint64_t used_bytes;      /* data and metadata in use */
-    uint64_t available_bytes; /* what new data may still take */
+    uint64_t available_bytes; /* what new data of a volume without reservation may still take */
     uint64_t checkpoint;      /* number of the newest durable one */
     uint64_t epoch;
     uint32_t volume_count;
@@ -142,6 +142,8 @@ struct lfsx_volume_info {
     uint64_t size;             /* bytes, as clients see it */
     uint64_t logical_bytes;    /* data that it holds */
     uint64_t referenced_bytes; /* with the nodes; shared with snapshots or an origin, or not */
+    uint64_t quota_bytes;      /* 0: none; lfsx_space.h */
+    uint64_t reserved_bytes;   /* 0: none; lfsx_space.h */
     uint64_t created_ns;       /* since 1970 UTC */
     uint64_t deleted_ns;       /* 0: it is not */
     uint64_t keep_deleted_ns;  /* lfsx_volume_protect() */

@@ -350,10 +350,13 @@ struct disk_dataset {
     le64 keep_deleted_ns;     /* how long it can be brought back after it was deleted */
     le64 deleted_ns;          /* when it was, if it is DISK_DATASET_DELETED */
     le64 next_inode;          /* of a share: the next new inode's number; of a volume: 0 */
-    uint8_t reserved2[128];
+    le64 quota_blocks;        /* data blocks that it may have at most; 0: any number */
+    le64 reserved_blocks;     /* data blocks that it is sure to get */
+    uint8_t reserved2[112];
     uint8_t name[]; /* none while deleting */
 };
 _Static_assert(sizeof(struct disk_dataset) == 320, "dataset");
+_Static_assert(offsetof(struct disk_dataset, quota_blocks) == 192, "dataset");
 _Static_assert(offsetof(struct disk_dataset, dead) == 96, "dataset");
 #define DISK_DATASET_VOLUME 1u
 #define DISK_DATASET_SHARE 2u

@@ -204,6 +204,8 @@ static enum status rollback_step(void *context, struct btree_cursor *cursor) {
     struct dataset *present = s->dataset;
     if (present->open_count > 0)
         return STATUS_BUSY;
+    if (!space_can_promise(present, s->data_blocks, present->space.reserved))
+        return STATUS_NO_SPACE;
     struct update_need need = {0};
     struct key slots[2]; /* of the volume's name, of the name that it is kept as */
     enum status status = prefetch_exchange(present, new, slots, cursor, &need);
@@ -213,8 +215,9 @@ static enum status rollback_step(void *context, struct btree_cursor *cursor) {
         return status;
     catalog_remove_name(new->pool, &slots[0]);
     exchange_names(present, new);
-    catalog_replace_dataset(present);
     share_tree(new, s);
+    space_hand_over(present, new);
+    catalog_replace_dataset(present);
     adopt(new);
     catalog_insert_name(new, &slots[0]);
     catalog_insert_name(present, &slots[1]);

@@ -12,6 +12,7 @@
 
 static void init_locks(struct lfsx_pool *pool) {
     os_rwlock_init(&pool->lock);
+    os_mutex_init(&pool->space.lock);
     os_mutex_init(&pool->grow_lock);
     os_mutex_init(&pool->share_lock);
     os_mutex_init(&pool->commit_lock);
@@ -23,6 +24,7 @@ static void init_locks(struct lfsx_pool *pool) {
 
 static void destroy_locks(struct lfsx_pool *pool) {
     os_rwlock_destroy(&pool->lock);
+    os_mutex_destroy(&pool->space.lock);
     os_mutex_destroy(&pool->grow_lock);
     os_mutex_destroy(&pool->share_lock);
     os_mutex_destroy(&pool->commit_lock);
@@ -245,7 +247,7 @@ void lfsx_pool_info(struct lfsx_pool *pool, struct lfsx_pool_info *info) {
     memcpy(info->label, pool->label.text, sizeof info->label);
     os_rwlock_lock_shared(&pool->lock);
     const struct geometry geometry = pool->label.geometry;
-    uint64_t reserve = pool_reserve_blocks(pool);
+    info->available_bytes = space_available(pool) * LFSX_BLOCK_SIZE;
     info->epoch = pool->epoch;
     LIST_FOR_EACH(link, &pool->datasets)
     info->volume_count += LIST_CONTAINER(link, struct dataset, link)->state == DISK_DATASET_LIVE;
@@ -255,7 +257,6 @@ void lfsx_pool_info(struct lfsx_pool *pool, struct lfsx_pool_info *info) {
     uint64_t data_blocks = geometry.data_end - geometry.data_start;
     info->size_bytes = data_blocks * LFSX_BLOCK_SIZE;
     info->used_bytes = (data_blocks - MATH_MIN(free_blocks, data_blocks)) * LFSX_BLOCK_SIZE;
-    info->available_bytes = free_blocks > reserve ? (free_blocks - reserve) * LFSX_BLOCK_SIZE : 0;
     os_mutex_lock(&pool->commit_lock);
     info->checkpoint = pool->durable_generation;
     os_mutex_unlock(&pool->commit_lock);

@@ -14,9 +14,7 @@
 #include "base/mem.h"
 #include "storage/lfsx/values.h"
 
-#define RESERVE_SHARE 64u /* of the device is kept for checkpoint, delete and trim */
-#define RESERVE_MIN 64u
-#define RESERVE_MAX 16384u
+#define RECLAIM_TRIES 4u /* others may take what becomes free */
 
 void pool_fail(struct lfsx_pool *pool, enum status cause, const char *what) {
     os_mutex_lock(&pool->state_lock);
@@ -48,28 +46,12 @@ enum status pool_writable(struct lfsx_pool *pool) {
     return STATUS_OK;
 }
 
-uint64_t pool_reserve_blocks(const struct lfsx_pool *pool) {
-    const struct geometry *geometry = &pool->allocator.geometry;
-    uint64_t share = (geometry->data_end - geometry->data_start) / RESERVE_SHARE;
-    uint64_t base = MATH_MIN(MATH_MAX(share, RESERVE_MIN), RESERVE_MAX);
-    return base + 2 * pool->catalog.nodes;
-}
-
-/* How many free blocks the update must leave. What a snapshot may hold on to is not sure to give
- * anything back: it gets half of the reserve, and leaves the rest to what is. */
-static uint64_t blocks_to_keep(const struct lfsx_pool *pool, const struct update_need *need) {
-    if (pool->recovering || (need->frees && !need->held))
-        return 0;
-    uint64_t reserve = pool_reserve_blocks(pool);
-    return need->frees ? reserve / 2 : reserve;
-}
-
 enum status pool_update_begin(struct lfsx_pool *pool, const struct update_need *need) {
     ASSERT(!pool->updating);
     enum status status = pool_writable(pool);
     if (status != STATUS_OK)
         return status;
-    uint64_t kept = blocks_to_keep(pool, need);
+    uint64_t kept = space_keep(pool, need);
     uint64_t free_blocks = alloc_free_blocks(&pool->allocator);
     if (free_blocks < kept || free_blocks - kept < need->nodes)
         return STATUS_NO_SPACE;
@@ -87,6 +69,7 @@ enum status pool_update_begin(struct lfsx_pool *pool, const struct update_need *
     if (!journaled && !need->background)
         pool->unjournaled_generation = pool->generation;
     pool->updating = true;
+    pool->update_nodes = need->nodes;
     pool->changed = true;
     return STATUS_OK;
 }
@@ -115,6 +98,8 @@ bool pool_reclaim(struct lfsx_pool *pool) {
 
 static struct cached_node *take_node(struct lfsx_pool *pool) {
     ASSERT(pool->updating);
+    ASSERT(pool->update_nodes > 0); /* so there is a block, too */
+    pool->update_nodes--;
     return cache_add_dirty(&pool->cache, alloc_node(&pool->allocator));
 }
 
@@ -247,14 +232,14 @@ static enum status attempt_change(struct lfsx_pool *pool, pool_step *step, void 
 
 enum status pool_change(struct lfsx_pool *pool, pool_step *step, void *context) {
     enum status status = attempt_change(pool, step, context);
-    if (status == STATUS_NO_SPACE && pool_reclaim(pool))
+    for (unsigned i = 0; i < RECLAIM_TRIES && status == STATUS_NO_SPACE && pool_reclaim(pool); i++)
         status = attempt_change(pool, step, context);
     return status;
 }
 
 enum status pool_change_background(struct lfsx_pool *pool, pool_step *step, void *context) {
     enum status status = attempt_change(pool, step, context);
-    if (status == STATUS_NO_SPACE && free_pending(pool))
+    for (unsigned i = 0; i < RECLAIM_TRIES && status == STATUS_NO_SPACE && free_pending(pool); i++)
         status = attempt_change(pool, step, context);
     return status;
 }

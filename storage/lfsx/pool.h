@@ -3,10 +3,10 @@
  * An open pool, as the files of this folder share it.
  *
  * Lock order: grow_lock; share_lock -> dataset range lock -> record locks of transactions ->
- * commit_lock -> lock -> journal's, allocator.lock -> state_lock, data.lock. No lock of these is
- * held across I/O but share_lock, the range lock (which only overlapping writes of one file wait
- * for), record locks and, by whoever runs the checkpoint, the right to run it (checkpoint_running).
- * Nothing is taken under data.lock.
+ * commit_lock -> lock -> space.lock -> journal's, allocator.lock -> state_lock, data.lock. No lock of
+ * these is held across I/O but grow_lock, share_lock, the range lock (which only overlapping writes of
+ * one file wait for), record locks and, by whoever runs the checkpoint, the right to run it
+ * (checkpoint_running). Nothing is taken under data.lock.
  *
  * Generations: changes belong to the running generation, whose number is that of the checkpoint
  * that will make them durable. pool_freeze (checkpoint.c) ends it in one instant under the
@@ -29,6 +29,7 @@
 #include "storage/lfsx/lfsx.h"
 #include "storage/lfsx/prefetch.h"
 #include "storage/lfsx/reaper.h"
+#include "storage/lfsx/space.h"
 #include "storage/lfsx/staging.h"
 #include "storage/lfsx/super.h"
 
@@ -48,11 +49,13 @@ struct lfsx_pool {
     uint64_t
         unjournaled_generation; /* newest that has changes of which the journal knows nothing */
     bool updating;              /* an update is under way: the lock is held exclusive */
+    uint64_t update_nodes;      /* that it may still make */
     bool changed;               /* something belongs to the running generation */
     struct dead_log dead;       /* what snapshots hold and no dead tree has yet */
     struct list_node writing;   /* nodes of the checkpoint on its way; its runner's between locks */
 
     struct allocator allocator; /* has its own lock */
+    struct pool_space space;    /* has its own lock */
 
     struct datacache data;         /* has its own lock; shares the budget with `cache` */
     struct staging *staging;       /* NULL: every write is written through */
@@ -117,6 +120,8 @@ struct update_need {
     uint64_t releases; /* calls of alloc_release() beyond those for nodes */
     bool frees;        /* it gives space back, so it may dip into the reserve */
     bool held;         /* ... unless a snapshot holds what it drops */
+    bool checkpoint;   /* a checkpoint needs it, which all others wait for */
+    bool entitled;     /* as struct space_claim */
     bool background;   /* nobody waits for it to be durable */
     uint64_t record; /* bytes of the journal record that it will add; 0: only a checkpoint makes it
                         durable */
@@ -134,9 +139,6 @@ enum status pool_change_background(struct lfsx_pool *pool, pool_step *step, void
 /* Waits for what is being freed, and runs checkpoints so that pending blocks become free. False if
  * there are none to gain. No lock. */
 bool pool_reclaim(struct lfsx_pool *pool);
-
-/* Blocks that only updates which free space may use: what checkpoint, delete and trim need. */
-uint64_t pool_reserve_blocks(const struct lfsx_pool *pool);
 
 /* Blocks and pages of nodes, in an update. */
 struct cached_node *pool_node_new(struct btree *tree, uint8_t level);

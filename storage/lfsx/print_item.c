@@ -94,6 +94,9 @@ static void print_dataset_record(struct print *print, unsigned depth, const stru
                (unsigned long long)le64_get(dataset->origin),
                (unsigned long long)le64_get(dataset->origin_epoch),
                (unsigned long long)le64_get(dataset->flags));
+    print_line(print, depth + 1, "quota_blocks %llu reserved_blocks %llu",
+               (unsigned long long)le64_get(dataset->quota_blocks),
+               (unsigned long long)le64_get(dataset->reserved_blocks));
     print_line(print, depth + 1, "keep_deleted_ns %llu deleted %s next_inode %llu",
                (unsigned long long)le64_get(dataset->keep_deleted_ns),
                print_time(time, le64_get(dataset->deleted_ns)),

@@ -85,6 +85,16 @@ static enum status validate_origin(const struct disk_dataset *dataset, const cha
     return STATUS_OK;
 }
 
+static enum status validate_bounds(const struct disk_dataset *dataset,
+                                   const struct geometry *geometry, const char **why) {
+    uint64_t quota = le64_get(dataset->quota_blocks);
+    uint64_t reserved = le64_get(dataset->reserved_blocks);
+    if (quota > LFSX_VOLUME_SIZE_MAX / LFSX_BLOCK_SIZE || (quota > 0 && reserved > quota) ||
+        reserved > geometry->data_end - geometry->data_start)
+        return corrupt(why, "is a dataset with an impossible quota or reservation");
+    return STATUS_OK;
+}
+
 static enum status validate_dataset_rest(const struct disk_dataset *dataset, const char **why) {
     uint64_t next_inode = le64_get(dataset->next_inode);
     if (dataset->kind == DISK_DATASET_SHARE ? next_inode <= DISK_ROOT_INODE : next_inode != 0)
@@ -120,6 +130,8 @@ static enum status validate_dataset(const struct item *item, const struct geomet
         status = validate_dead_root(dataset, geometry, why);
     if (status == STATUS_OK)
         status = validate_origin(dataset, why);
+    if (status == STATUS_OK)
+        status = validate_bounds(dataset, geometry, why);
     return status == STATUS_OK ? validate_dataset_rest(dataset, why) : status;
 }
 

@@ -40,6 +40,8 @@ static void fill_info(const struct dataset *d, struct lfsx_volume_info *info) {
     info->size = file_end(&d->file);
     info->logical_bytes = d->data_blocks * LFSX_BLOCK_SIZE;
     info->referenced_bytes = (d->data_blocks + d->tree.nodes) * LFSX_BLOCK_SIZE;
+    info->quota_bytes = d->space.quota * LFSX_BLOCK_SIZE;
+    info->reserved_bytes = d->space.reserved * LFSX_BLOCK_SIZE;
     info->created_ns = d->created_ns;
     info->deleted_ns = d->deleted_ns;
     info->keep_deleted_ns = d->keep_deleted_ns;

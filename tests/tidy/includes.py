@@ -24,9 +24,10 @@ MAY_INCLUDE = {
     "drivers": ["base", "kernel"],
     "net": ["base"],
     "services": ["base", "storage/lfsx/lfsx.h", "storage/lfsx/lfsx_share.h",
-                 "storage/lfsx/lfsx_snapshot.h", "net/net.h"],
+                 "storage/lfsx/lfsx_snapshot.h", "storage/lfsx/lfsx_space.h", "net/net.h"],
     "tools": ["base", "host/host.h", "storage/lfsx/lfsx.h", "storage/lfsx/lfsx_print.h",
-              "storage/lfsx/lfsx_snapshot.h", "services", "net/net.h", "tools/text"],
+              "storage/lfsx/lfsx_snapshot.h", "storage/lfsx/lfsx_space.h", "services", "net/net.h",
+              "tools/text"],
 }
 COMPOSERS = ("kernel/main.c", "tests", "bench")
 

@@ -155,6 +155,8 @@ static const struct field fields[] = {
     FIELD(disk_dataset, keep_deleted_ns),
     FIELD(disk_dataset, deleted_ns),
     FIELD(disk_dataset, next_inode),
+    FIELD(disk_dataset, quota_blocks),
+    FIELD(disk_dataset, reserved_blocks),
     FIELD(disk_dataset, reserved2),
     REST(disk_dataset, name),
     FIELD(disk_snapshot, uuid),

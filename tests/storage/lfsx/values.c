@@ -230,6 +230,9 @@ static void fields_are_in_range(void **state) {
     REFUSES(make_dataset, struct disk_dataset, data_blocks, le64_make(UINT64_MAX));
     REFUSES(make_dataset, struct disk_dataset, reserved[4], 1);
     REFUSES(make_dataset, struct disk_dataset, reserved2[0], 1);
+    REFUSES(make_dataset, struct disk_dataset, quota_blocks, le64_make((1ull << 50) + 1));
+    REFUSES(make_dataset, struct disk_dataset, reserved_blocks,
+            le64_make(geometry.data_end - geometry.data_start + 1));
     REFUSES(make_snapshot, struct disk_snapshot, root.block, le64_make(0));
     REFUSES(make_snapshot, struct disk_snapshot, root.birth, le64_make(EPOCH + 1));
     REFUSES(make_snapshot, struct disk_snapshot, node_blocks, le64_make(0));
