@@ -43,9 +43,9 @@ static bool is_changed(const struct dataset *dataset) {
     return dataset->tree.dirty || dataset->dead.dirty;
 }
 
-/* What has to be in memory and set aside to bring the catalog up to date. Records keep their length,
- * so that each node above them is copied once at most, and none splits. No commit waits for it
- * because of that: all that it needs was changed before. */
+/* What has to be in memory and set aside to bring the catalog up to date. Records keep their
+ * length, so that each node above them is copied once at most, and none splits. No commit waits for
+ * it because of that: all that it needs was changed before. */
 static enum status prefetch_catalog(struct lfsx_pool *pool, struct btree_cursor *cursor,
                                     struct update_need *need) {
     *need = (struct update_need){.frees = true, .checkpoint = true, .background = true};

@@ -3,10 +3,10 @@
  * An open pool, as the files of this folder share it.
  *
  * Lock order: grow_lock; share_lock -> dataset range lock -> record locks of transactions ->
- * commit_lock -> lock -> space.lock -> journal's, allocator.lock -> state_lock, data.lock. No lock of
- * these is held across I/O but grow_lock, share_lock, the range lock (which only overlapping writes of
- * one file wait for), record locks and, by whoever runs the checkpoint, the right to run it
- * (checkpoint_running). Nothing is taken under data.lock.
+ * commit_lock -> lock -> space.lock -> journal's, allocator.lock -> state_lock, data.lock. No lock
+ * of these is held across I/O but grow_lock, share_lock, the range lock (which only overlapping
+ * writes of one file wait for), record locks and, by whoever runs the checkpoint, the right to run
+ * it (checkpoint_running). Nothing is taken under data.lock.
  *
  * Generations: changes belong to the running generation, whose number is that of the checkpoint
  * that will make them durable. pool_freeze (checkpoint.c) ends it in one instant under the

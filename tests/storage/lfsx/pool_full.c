@@ -9,7 +9,7 @@
 #include "tests/storage/lfsx/volumemodel.h"
 
 #define VOLUMES_MAX 400u
-#define FULL 12u /* so many refusals in a row mean that the pool is full */
+#define FULL 4u /* so many refusals in a row mean that the pool is full */
 
 struct model {
     struct random random;
@@ -181,7 +181,7 @@ static unsigned random_count(void) {
 
 static void full_pools_can_be_emptied(void **state) {
     (void)state;
-    for (unsigned round = 0; round < random_scale(12); round++) {
+    for (unsigned round = 0; round < random_scale(4); round++) {
         start(random_size(), random_count());
         for (unsigned again = 0; again < 2; again++) {
             fill();
@@ -199,7 +199,7 @@ static void full_pools_can_be_emptied(void **state) {
  * catalog to write. */
 static void many_volumes_at_once(void **state) {
     (void)state;
-    for (unsigned round = 0; round < random_scale(3); round++) {
+    for (unsigned round = 0; round < random_scale(1); round++) {
         start(random_size(), VOLUMES_MAX);
         fill();
         for (unsigned again = 0; again < 3; again++) {
@@ -219,7 +219,7 @@ static void many_volumes_at_once(void **state) {
 /* With snapshots, trimming may say NO_SPACE, deleting and checkpoints not. */
 static void snapshots_can_be_deleted(void **state) {
     (void)state;
-    for (unsigned round = 0; round < random_scale(8); round++) {
+    for (unsigned round = 0; round < random_scale(3); round++) {
         start(random_size(), 1 + (unsigned)random_below(&model.random, 20));
         unsigned taken = 0;
         for (unsigned again = 0; again < 4; again++) {
@@ -272,7 +272,7 @@ static void work(void *context) {
 
 static void many_hands(void **state) {
     (void)state;
-    for (unsigned round = 0; round < random_scale(4); round++) {
+    for (unsigned round = 0; round < random_scale(2); round++) {
         start(random_size(), 4);
         fill();
         struct worker workers[6];
