@@ -28,6 +28,7 @@
 #define KEEPER_INTERVAL_NS 5000000000ull
 #define DISCARD_MIN_BLOCKS 64u /* smaller runs are not worth a command */
 #define WRITE_BATCH 64u        /* blocks */
+#define SLOW_DOWN_NS 1000000u  /* that long waits a change when no more nodes may become dirty */
 
 struct checkpoint {
     uint64_t number;
@@ -252,6 +253,9 @@ static enum status run_checkpoint(struct lfsx_pool *pool, bool force,
         os_page_free(checkpoint.page, DISK_BLOCK_SIZE);
         return status;
     }
+    os_mutex_lock(&pool->commit_lock);
+    os_condition_broadcast(&pool->commit_done); /* who waits for clean nodes only may go on */
+    os_mutex_unlock(&pool->commit_lock);
     status = write_out(pool, &checkpoint);
     alloc_snapshot_free(&checkpoint.maps);
     os_page_free(checkpoint.page, DISK_BLOCK_SIZE);
@@ -378,13 +382,37 @@ void pool_keeper_wake(struct lfsx_pool *pool) {
     os_mutex_unlock(&pool->commit_lock);
 }
 
+/* Until the dirty nodes are a checkpoint's, which is much sooner than it is durable. A failure is
+ * latched, and answers the next write. */
+static void wait_until_gathered(struct lfsx_pool *pool) {
+    enum status status = STATUS_OK;
+    os_mutex_lock(&pool->commit_lock);
+    while (status == STATUS_OK && pool_writable(pool) == STATUS_OK && too_dirty(pool, 2))
+        status = advance(pool, false);
+    os_mutex_unlock(&pool->commit_lock);
+}
+
+/* From a quarter of the budget on, a checkpoint is on its way: who makes more nodes dirty meanwhile
+ * is made to wait the longer, the less is left. */
+static void slow_down(struct lfsx_pool *pool) {
+    os_rwlock_lock_shared(&pool->lock);
+    uint64_t quarter = pool->cache.budget / 4;
+    uint64_t dirty = pool->cache.dirty_count;
+    os_rwlock_unlock_shared(&pool->lock);
+    uint64_t wait = dirty <= quarter ? 0 : (dirty - quarter) * SLOW_DOWN_NS / quarter;
+    if (wait >= SLOW_DOWN_NS / 8)
+        os_sleep_ns(wait);
+}
+
 void pool_throttle(struct lfsx_pool *pool) {
     (void)dead_drain(pool); /* if it cannot be done now, the checkpoint tries again */
     if (pool->recovering || (!too_dirty(pool, 4) && !journal_fills(pool)))
         return;
     pool_keeper_wake(pool);
     if (too_dirty(pool, 2))
-        (void)pool_checkpoint(pool); /* a failure is latched, and answers the next write */
+        wait_until_gathered(pool);
+    else
+        slow_down(pool);
 }
 
 static void keep(void *argument) {

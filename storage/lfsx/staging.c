@@ -17,8 +17,8 @@
 #include "storage/lfsx/throttle.h"
 
 #define LARGE_BLOCKS 64u    /* 256 KiB: a write of this size goes to the device at once */
-#define BATCH_BLOCKS 1024u  /* 4 MiB: what one writer takes at a time */
-#define FULL_BLOCKS 256u    /* 1 MiB: the stager does not wait for more */
+#define BATCH_BLOCKS 512u   /* 2 MiB: what one writer takes at a time */
+#define FULL_BLOCKS 128u    /* 512 KiB: the stager does not wait for more */
 #define BATCH_REQUESTS 64u  /* in flight together */
 #define STAGED_SHARE 4u     /* of the cache may be staged */
 #define AGE_NS 100000000ull /* the stager lets nothing wait for much longer */

@@ -84,17 +84,19 @@ bool throttle_admit(struct throttle *throttle, unsigned share, uint64_t pages) {
     return waiter.admitted;
 }
 
-/* From half of its bound on, a share is given as much time as the device needs, in proportion. */
+/* From half of its bound on, a share is slowed: at three quarters to the device's pace, and to half
+ * of it at the bound. */
 uint64_t throttle_pace(struct throttle *throttle, unsigned share, uint64_t pages) {
     uint64_t own = throttle->shares[share];
     uint64_t bound = left(throttle);
     if (throttle->rate == 0 || 2 * own <= bound)
         return 0;
     uint64_t needed = pages * LFSX_BLOCK_SIZE * SECOND_NS / throttle->rate;
-    uint64_t part = bound == 0 ? needed : needed * (2 * own - bound) / bound;
+    uint64_t most = 2 * needed;
+    uint64_t part = bound == 0 ? most : needed * 2 * (2 * own - bound) / bound;
     uint64_t now = os_now_ns();
     uint64_t *until = &throttle->paced[share];
-    uint64_t wait = MATH_MAX(*until, now) + MATH_MIN(part, needed) - now;
+    uint64_t wait = MATH_MAX(*until, now) + MATH_MIN(part, most) - now;
     wait = MATH_MIN(wait, PACE_MAX_NS);
     *until = now + wait;
     return wait < PACE_MIN_NS ? 0 : wait;
