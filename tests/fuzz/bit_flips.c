@@ -2,8 +2,10 @@
 /*
  * Every single bit of a small pool's metadata, flipped alone: labels, superblock rings, allocation
  * maps, nodes of all trees, the journal. The check must see it, or it must do no harm; in both
- * cases whoever reads gets what was written or an error. Usage: bit_flips N: about one bit in N; 1:
- * all of them.
+ * cases whoever reads gets what was written or an error.
+ *
+ * Usage: bit_flips N [PART PARTS]: about one bit in N, 1: all of them; of the blocks one in PARTS,
+ * so that processes can share the work (PART counts from 0).
  */
 #include "storage/journal/journal_format.h"
 #include "storage/lfsx/lfsx.h"
@@ -29,7 +31,8 @@ struct flips {
     const struct image *image;
     struct ramdisk *disk;
     struct random random;
-    uint64_t share;
+    uint64_t share, part, parts;
+    uint64_t blocks; /* so far, all parts' */
     bool last_entry; /* what is being flipped is the journal's last entry */
     uint64_t flips, detected, refused, read, read_errors;
 };
@@ -87,6 +90,8 @@ static void tell(const struct flips *flips, const char *what) {
 
 /* Flips about one bit in `share` of a block. */
 static void flip_block(struct flips *flips, uint64_t block, enum sight sight, enum reads reads) {
+    if (flips->blocks++ % flips->parts != flips->part)
+        return;
     unsigned char *bytes = flips->disk->content + block * DISK_BLOCK_SIZE;
     uint64_t before = flips->flips;
     for (uint64_t bit = random_below(&flips->random, flips->share); bit < 8 * DISK_BLOCK_SIZE;
@@ -240,8 +245,10 @@ static void flip_journal(struct flips *flips) {
 int main(int argc, char **argv) {
     static struct flips flips;
     flips.share = argc > 1 ? strtoull(argv[1], NULL, 10) : 0;
-    if (flips.share == 0) {
-        fprintf(stderr, "Usage: bit_flips N\n");
+    flips.part = argc == 4 ? strtoull(argv[2], NULL, 10) : 0;
+    flips.parts = argc == 4 ? strtoull(argv[3], NULL, 10) : 1;
+    if (flips.share == 0 || flips.part >= flips.parts || (argc != 2 && argc != 4)) {
+        fprintf(stderr, "Usage: bit_flips N [PART PARTS]\n");
         return 2;
     }
     start(&flips);

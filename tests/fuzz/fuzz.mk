@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Each fuzz_NAME.c becomes one libFuzzer program; bit_flips is an ordinary one.
+# Each fuzz_NAME.c becomes one libFuzzer program; bit_flips and flip_sample are ordinary ones.
 
 FUZZ := $(BUILD)/fuzz
 FUZZ_CC := clang
@@ -34,8 +34,15 @@ $(BIT_FLIPS): %: %.o $(FUZZ_SHARED:%.c=$(BUILD)/host/%.o) $(HOST_LIBRARY)
 	@echo "  LINK    $@"
 	@$(CC) $(HOST_CFLAGS) $^ $(FUZZ_LINK) -o $@
 
+FLIP_SAMPLE := $(BUILD)/host/tests/fuzz/flip_sample
+
+$(FLIP_SAMPLE): %: %.o $(addprefix $(BUILD)/host/tests/fuzz/,common.o large.o large_map.o \
+                thin_disk.o) $(HOST_LIBRARY)
+	@echo "  LINK    $@"
+	@$(CC) $(HOST_CFLAGS) $^ $(FUZZ_LINK) -o $@
+
 .PHONY: fuzz-programs
-fuzz-programs: $(FUZZ_PROGRAMS) $(BIT_FLIPS)
+fuzz-programs: $(FUZZ_PROGRAMS) $(BIT_FLIPS) $(FLIP_SAMPLE)
 
 SECONDS := 60
 TARGET := $(FUZZ_TARGETS)
@@ -45,7 +52,14 @@ fuzz: setup ## run the fuzzers, SECONDS=60 each; TARGET="image journal" picks so
 	@$(AGAIN) fuzz-programs
 	@exec tests/fuzz/run '$(BUILD)' '$(SECONDS)' $(TARGET)
 
+PARTS := $(shell nproc)
+
 .PHONY: flips
-flips: setup ## flip every single bit of a small pool's metadata (minutes)
+flips: setup ## flip every single bit of a small pool's metadata, in PARTS=processors processes
 	@$(AGAIN) $(BIT_FLIPS)
-	@exec $(BIT_FLIPS) 1
+	@seq 0 $$(($(PARTS) - 1)) | xargs -P $(PARTS) -I{} $(BIT_FLIPS) 1 {} $(PARTS)
+
+.PHONY: flips-large
+flips-large: setup ## flip a million bits of a large pool's metadata, some hundred at once
+	@$(AGAIN) $(FLIP_SAMPLE)
+	@exec $(FLIP_SAMPLE) 1000000 300000

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # test: timeout=240
 # Goal: no input of the corpus, and none that a few seconds of fuzzing make of it, breaks anything;
-# and flipped bits of a pool's metadata (a sample of them) are seen or do no harm.
+# and flipped bits of a small and a large pool's metadata (a sample of them) are seen or do no harm.
 set -eu
 for program in "$BUILD"/fuzz/fuzz_*; do
     [ -x "$program" ] && [ ! -d "$program" ] || continue
@@ -14,3 +14,4 @@ for program in "$BUILD"/fuzz/fuzz_*; do
 done
 echo "== bit flips"
 "$BUILD/host/tests/fuzz/bit_flips" 500
+"$BUILD/host/tests/fuzz/flip_sample" 5000 20000
