@@ -46,7 +46,7 @@ enum status items_record_next(struct items_record *record, struct item *item, bo
     bool rises = record->done == 0 || key_compare(&record->last, &item->key) < 0;
     record->last = item->key;
     record->done++;
-    if (!rises || item->key.type == DISK_TYPE_EXTENT || item->key.inode == UINT64_MAX)
+    if (!rises || item->key.type == DISK_TYPE_EXTENT || item->key.inode > DISK_INODE_MAX)
         return STATUS_CORRUPT;
     const char *why;
     if (*put)

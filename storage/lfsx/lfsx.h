@@ -109,6 +109,7 @@ struct lfsx_pool_info {
     uint64_t checkpoint;      /* number of the newest durable one */
     uint64_t epoch;
     uint32_t volume_count;
+    uint32_t share_count;
     bool read_only;
     enum status failure; /* why it turned read-only; STATUS_OK if it did not */
 };

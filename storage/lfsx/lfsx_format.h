@@ -221,6 +221,7 @@ struct disk_inode {
     uint8_t reserved[48];
 };
 _Static_assert(sizeof(struct disk_inode) == 128, "inode");
+#define DISK_INODE_MAX (1ull << 62) /* the highest number of an inode */
 #define DISK_MODE_KIND 0170000u
 #define DISK_MODE_REGULAR 0100000u
 #define DISK_MODE_DIRECTORY 0040000u

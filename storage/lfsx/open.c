@@ -249,8 +249,11 @@ void lfsx_pool_info(struct lfsx_pool *pool, struct lfsx_pool_info *info) {
     const struct geometry geometry = pool->label.geometry;
     info->available_bytes = space_available(pool) * LFSX_BLOCK_SIZE;
     info->epoch = pool->epoch;
-    LIST_FOR_EACH(link, &pool->datasets)
-    info->volume_count += LIST_CONTAINER(link, struct dataset, link)->state == DISK_DATASET_LIVE;
+    LIST_FOR_EACH(link, &pool->datasets) {
+        const struct dataset *d = LIST_CONTAINER(link, struct dataset, link);
+        info->volume_count += d->state == DISK_DATASET_LIVE && d->kind == DISK_DATASET_VOLUME;
+        info->share_count += d->state == DISK_DATASET_LIVE && d->kind == DISK_DATASET_SHARE;
+    }
     os_rwlock_unlock_shared(&pool->lock);
     uint64_t pending = alloc_pending_blocks(&pool->allocator);
     uint64_t free_blocks = alloc_free_blocks(&pool->allocator) + pending;

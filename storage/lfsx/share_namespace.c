@@ -61,6 +61,8 @@ static enum status create_body(struct change_run *run, void *context) {
     if (status != STATUS_OK)
         return status;
     new->inode = records_new_inode(run->share->dataset);
+    if (new->inode > DISK_INODE_MAX)
+        return STATUS_NO_SPACE;
     status = put_new_inode(run, new);
     if (status == STATUS_OK)
         status = change_put_entry(run, &place, new->name, new->inode, new->kind);

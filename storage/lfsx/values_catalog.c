@@ -97,7 +97,8 @@ static enum status validate_bounds(const struct disk_dataset *dataset,
 
 static enum status validate_dataset_rest(const struct disk_dataset *dataset, const char **why) {
     uint64_t next_inode = le64_get(dataset->next_inode);
-    if (dataset->kind == DISK_DATASET_SHARE ? next_inode <= DISK_ROOT_INODE : next_inode != 0)
+    bool possible = next_inode > DISK_ROOT_INODE && next_inode <= DISK_INODE_MAX + 1;
+    if (dataset->kind == DISK_DATASET_SHARE ? !possible : next_inode != 0)
         return corrupt(why, "is a dataset with an impossible number for its next inode");
     if (le64_get(dataset->flags) & ~(uint64_t)DISK_DATASET_PROTECTED)
         return corrupt(why, UNKNOWN_FEATURE ": flags of a dataset");

@@ -38,7 +38,8 @@ static enum status validate_symlink(const struct disk_inode *inode, const char *
 
 static enum status validate_inode(const struct item *item, const char **why) {
     const struct disk_inode *inode = item->value;
-    if (item->key.inode < DISK_ROOT_INODE || item->key.offset != 0)
+    if (item->key.inode < DISK_ROOT_INODE || item->key.inode > DISK_INODE_MAX ||
+        item->key.offset != 0)
         return corrupt(why, "is an inode with an impossible key");
     if (item->length != sizeof *inode)
         return corrupt(why, "is an inode of a wrong length");

@@ -421,6 +421,10 @@ static void shares_and_volumes(void **state) {
     unsigned count = 0;
     assert_int_equal(lfsx_share_list(test.pool, count_share, &count), STATUS_OK);
     assert_int_equal(count, 1);
+    struct lfsx_pool_info info;
+    lfsx_pool_info(test.pool, &info);
+    assert_int_equal(info.share_count, 1);
+    assert_int_equal(info.volume_count, 1);
     sharetest_end(&test);
 }
 

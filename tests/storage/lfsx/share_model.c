@@ -215,13 +215,127 @@ static void no_knots(void **state) {
     sharetest_end(&test);
 }
 
+/* ---- content ---- */
+
+#define PIECE 10000u /* bytes; not a multiple of a block, so that writers meet in blocks */
+#define PIECES 30u
+
+struct writer {
+    struct sharetest *test;
+    uint64_t inode;
+    unsigned number;
+    struct os_thread *thread;
+};
+
+/* Writes its pieces over and over, each as a whole; others write the pieces between. */
+static void write_pieces(void *argument) {
+    struct writer *writer = argument;
+    unsigned char data[PIECE];
+    struct lfsx_file *file = sharetest_file(writer->test, writer->inode);
+    for (unsigned round = 1; round <= 40; round++) {
+        memset(data, (int)(writer->number * 50 + round), sizeof data);
+        for (unsigned i = writer->number; i < PIECES; i += THREADS)
+            assert_int_equal(sharetest_write(file, (uint64_t)i * PIECE, data, PIECE, 0), STATUS_OK);
+    }
+    lfsx_file_close(file);
+}
+
+/* Whoever looks sees whole pieces, of any round, or zeros where none was yet. */
+static void read_pieces(void *argument) {
+    struct writer *writer = argument;
+    unsigned char data[PIECE];
+    struct lfsx_file *file = sharetest_file(writer->test, writer->inode);
+    for (unsigned round = 0; round < 400; round++) {
+        uint32_t got;
+        assert_int_equal(
+            sharetest_read(file, (uint64_t)(round % PIECES) * PIECE, data, PIECE, &got), STATUS_OK);
+        assert_true(got == 0 || got == PIECE);
+        for (unsigned i = 1; i < PIECE; i++)
+            assert_int_equal(data[i], data[0]);
+    }
+    lfsx_file_close(file);
+}
+
+static void writers_at_once(void **state) {
+    (void)state;
+    struct sharetest test;
+    sharetest_start(&test, DISK_BYTES);
+    uint64_t inode = sharetest_create(&test, LFSX_ROOT, "f");
+    struct writer writers[THREADS + 1];
+    for (unsigned i = 0; i <= THREADS; i++) {
+        writers[i] = (struct writer){.test = &test, .inode = inode, .number = i};
+        assert_int_equal(os_thread_start(&writers[i].thread, "writer",
+                                         i < THREADS ? write_pieces : read_pieces, &writers[i]),
+                         STATUS_OK);
+    }
+    for (unsigned i = 0; i <= THREADS; i++)
+        os_thread_join(writers[i].thread);
+    static unsigned char content[PIECES * PIECE];
+    for (unsigned i = 0; i < PIECES; i++)
+        memset(content + i * PIECE, (int)(i % THREADS * 50 + 40), PIECE);
+    struct lfsx_file *file = sharetest_file(&test, inode);
+    sharetest_assert_content(file, content, sizeof content);
+    lfsx_file_close(file);
+    sharetest_end(&test);
+}
+
+/* One appends at the end, others cut the file off and make it longer; nothing that was cut off is
+ * ever seen again. */
+static void cut(void *argument) {
+    struct writer *writer = argument;
+    struct random random = {writer->number};
+    struct lfsx_file *file = sharetest_file(writer->test, writer->inode);
+    for (unsigned round = 0; round < 150; round++) {
+        uint64_t size = random_below(&random, 300000);
+        assert_int_equal(lfsx_file_truncate(file, size, 0), STATUS_OK);
+    }
+    lfsx_file_close(file);
+}
+
+static void append(void *argument) {
+    struct writer *writer = argument;
+    struct random random = {writer->number};
+    struct lfsx_file *file = sharetest_file(writer->test, writer->inode);
+    unsigned char data[5000];
+    memset(data, 0xee, sizeof data);
+    for (unsigned round = 0; round < 150; round++) {
+        uint64_t offset = random_below(&random, 300000);
+        uint32_t length = 1 + (uint32_t)random_below(&random, sizeof data);
+        assert_int_equal(sharetest_write(file, offset, data, length, 0), STATUS_OK);
+        assert_int_equal(lfsx_file_zero(file, offset, length, 0), STATUS_OK);
+    }
+    lfsx_file_close(file);
+}
+
+static void cutters_at_once(void **state) {
+    (void)state;
+    struct sharetest test;
+    sharetest_start(&test, DISK_BYTES);
+    uint64_t inode = sharetest_create(&test, LFSX_ROOT, "f");
+    struct writer writers[THREADS];
+    for (unsigned i = 0; i < THREADS; i++) {
+        writers[i] = (struct writer){.test = &test, .inode = inode, .number = i + 1};
+        assert_int_equal(
+            os_thread_start(&writers[i].thread, "writer", i < 2 ? cut : append, &writers[i]),
+            STATUS_OK);
+    }
+    for (unsigned i = 0; i < THREADS; i++)
+        os_thread_join(writers[i].thread);
+    static unsigned char zeros[400000];
+    struct lfsx_file *file = sharetest_file(&test, inode);
+    assert_int_equal(lfsx_file_truncate(file, sizeof zeros, 0), STATUS_OK);
+    sharetest_assert_content(file, zeros, sizeof zeros);
+    lfsx_file_close(file);
+    sharetest_end(&test);
+}
+
 int main(int argc, char **argv) {
     (void)argc;
     host_start(argv[0]);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_order),
-        cmocka_unit_test(many_at_once),
-        cmocka_unit_test(no_knots),
+        cmocka_unit_test(any_order),       cmocka_unit_test(many_at_once),
+        cmocka_unit_test(no_knots),        cmocka_unit_test(writers_at_once),
+        cmocka_unit_test(cutters_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

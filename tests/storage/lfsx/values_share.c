@@ -88,6 +88,19 @@ static void inodes_of_three_kinds(void **state) {
     }
 }
 
+static void numbers_of_inodes(void **state) {
+    (void)state;
+    struct item item = make_inode(0100644, 0, 0);
+    static const uint64_t good[] = {1, 2, DISK_INODE_MAX};
+    static const uint64_t bad[] = {0, DISK_INODE_MAX + 1, UINT64_MAX};
+    for (unsigned i = 0; i < 3; i++) {
+        item.key.inode = good[i];
+        assert_true(passes(&item));
+        item.key.inode = bad[i];
+        assert_false(passes(&item));
+    }
+}
+
 static void directories_have_one_name_and_no_data(void **state) {
     (void)state;
     struct disk_inode *inode = (struct disk_inode *)value;
@@ -246,6 +259,7 @@ static int set_up(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(inodes_of_three_kinds),
+        cmocka_unit_test(numbers_of_inodes),
         cmocka_unit_test(directories_have_one_name_and_no_data),
         cmocka_unit_test(names_of_files),
         cmocka_unit_test(entries),
