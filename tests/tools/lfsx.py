@@ -4,6 +4,7 @@
 what cannot be done is refused with the reason."""
 import json
 import os
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
@@ -112,11 +113,39 @@ def settings():
     check(volumes()[0]["logs"]["size"] == MIB, "the size")
 
 
+def space():
+    lfsx("create", "bounded", "8M")
+    lfsx("quota", "bounded", "512K")
+    with appliance.Daemon(POOL) as daemon:
+        with open(path("content"), "wb") as file:
+            file.write(b"x" * MIB)
+        copy = subprocess.run(["nbdcopy", path("content"), daemon.uri("bounded")],
+                              capture_output=True, text=True, check=False)
+        check(copy.returncode != 0, "a quota was not kept")
+        check("reached its quota of 512 KiB" in daemon.output(), "the log does not say why")
+        daemon.power_off()
+    there = volumes()[0]["bounded"]
+    check(there["quota_bytes"] == 512 << 10 and there["logical_bytes"] <= 512 << 10, f"{there}")
+    refuses("reserve", "bounded", "1M", because="not more than the quota")
+    lfsx("quota", "bounded", "none")
+    lfsx("reserve", "bounded", "1M")
+    check("reserved 1 MiB" in lfsx("list"), "list does not show what is reserved")
+    refuses("reserve", "bounded", "1T", because="no space")
+    refuses("quota", "bounded", "a", because="or none")
+    lfsx("reserve", "bounded", "none")
+    os.truncate(POOL, 200 << 20)
+    before = json.loads(lfsx("list", "--json"))["size_bytes"]
+    check("the pool has 19" in lfsx("grow"), "it does not say how much the pool has now")
+    check(json.loads(lfsx("list", "--json"))["size_bytes"] == before + (136 << 20) - 2 * 4096,
+          "the pool did not grow by what the image did, but for a map of the second region")
+
+
 check("rollback" in run(LFSX, "--help"), "--help does not explain rollback")
 run(f"{appliance.BUILD}/asan/bin/mkfs.lfsx", "--size", "64M", POOL)
 snapshots_and_clones()
 rewind()
 settings()
+space()
 refuses("nonsense", because="Usage", status=2)
 refuses("clone", "data", because="Usage", status=2)
 refuses("list", "--nonsense", because="no such option", status=2)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/lfsx/commands.h"
 
+#include "base/format.h"
+#include "storage/lfsx/lfsx_space.h"
 #include "tools/text/size.h"
 #include "tools/text/time.h"
 
@@ -54,6 +56,48 @@ if (status == STATUS_PERMISSION)
 if (status == STATUS_OK) /* so that what it held is free when the program ends */
     status = lfsx_pool_settle(pool);
 return tell(status, words->at[0]);
+}
+
+/* "none" or a size. */
+static bool parse_bound(const char *word, uint64_t *bytes) {
+    *bytes = 0;
+    bool good = strcmp(word, "none") == 0 || (size_parse(word, bytes) && *bytes > 0);
+    if (!good)
+        complain(word, "write a size like 512M or 4G, or none");
+    return good;
+}
+
+static enum status quota(struct lfsx_pool *pool, const struct words *words) {
+    uint64_t bytes;
+    if (!parse_bound(words->at[1], &bytes))
+        return STATUS_INVALID;
+    enum status status = lfsx_dataset_set_quota(pool, words->at[0], bytes);
+    if (status == STATUS_INVALID)
+        return complain(words->at[1], "a quota is a multiple of 4K, and not less than what is "
+                                      "reserved");
+    return tell(status, words->at[0]);
+}
+
+static enum status reserve(struct lfsx_pool *pool, const struct words *words) {
+    uint64_t bytes;
+    if (!parse_bound(words->at[1], &bytes))
+        return STATUS_INVALID;
+    enum status status = lfsx_dataset_set_reservation(pool, words->at[0], bytes);
+    if (status == STATUS_INVALID)
+        return complain(words->at[1], "a reservation is a multiple of 4K, and not more than the "
+                                      "quota");
+    return tell(status, words->at[0]);
+}
+
+static enum status grow(struct lfsx_pool *pool, const struct words *words) {
+    (void)words;
+    enum status status = lfsx_pool_grow(pool);
+    struct lfsx_pool_info info;
+    char size[FORMAT_BYTES_SIZE];
+    lfsx_pool_info(pool, &info);
+    if (status == STATUS_OK)
+        printf("the pool has %s\n", format_bytes(size, info.size_bytes));
+    return tell(status, "grow");
 }
 
 static enum status rename_volume(struct lfsx_pool *pool, const struct words *words) {
@@ -170,6 +214,15 @@ const struct command commands[] = {
     {"resize", 2, 2, false,
      "VOLUME SIZE [--shrink]\n            give it another size, a smaller one only with --shrink",
      resize},
+    {"quota", 2, 2, false,
+     "VOLUME SIZE|none\n            let it hold so much data at most, what snapshots hold not "
+     "counted",
+     quota},
+    {"reserve", 2, 2, false,
+     "VOLUME SIZE|none\n            make sure that it gets so much space, whatever others take",
+     reserve},
+    {"grow", 0, 0, false,
+     "\n            let the pool use all of a disk or image that has become larger", grow},
     {"rename", 2, 2, false, "VOLUME NAME\n            give it another name", rename_volume},
     {"delete", 1, 1, false,
      "VOLUME|VOLUME@SNAPSHOT [--snapshots] [--now]\n            delete it, with its snapshots, and "

@@ -56,10 +56,12 @@ static void print_json_volume(struct listing *listing, const struct lfsx_volume_
     printf("%s\n  {\"id\": %" PRIu64 ", \"name\": ", listing->later ? "," : "", info->id);
     json_print_string(info->name);
     printf(", \"size\": %" PRIu64 ", \"logical_bytes\": %" PRIu64 ", \"referenced_bytes\": %" PRIu64
-           ", \"unique_bytes\": %" PRIu64 ", \"created_ns\": %" PRIu64 ", \"deleted_ns\": %" PRIu64
-           ", \"protected\": %s, \"origin\": ",
-           info->size, info->logical_bytes, info->referenced_bytes, unique, info->created_ns,
-           info->deleted_ns, info->is_protected ? "true" : "false");
+           ", \"unique_bytes\": %" PRIu64 ", \"quota_bytes\": %" PRIu64
+           ", \"reserved_bytes\": %" PRIu64 ", \"created_ns\": %" PRIu64
+           ", \"deleted_ns\": %" PRIu64 ", \"protected\": %s, \"origin\": ",
+           info->size, info->logical_bytes, info->referenced_bytes, unique, info->quota_bytes,
+           info->reserved_bytes, info->created_ns, info->deleted_ns,
+           info->is_protected ? "true" : "false");
     json_print_string(info->origin);
 }
 
@@ -74,6 +76,14 @@ static void print_volume(struct listing *listing, const struct lfsx_volume_info 
            listing->deleted ? "" : format_bytes(own, unique), time_text(time, info->created_ns),
            info->origin[0] != '\0' ? "  from " : "", info->origin,
            info->is_protected ? "  protected" : "", listing->deleted ? "  deleted" : "");
+}
+
+static void show_bounds(const struct lfsx_volume_info *info) {
+    char size[FORMAT_BYTES_SIZE];
+    if (info->quota_bytes > 0)
+        printf("         quota %s\n", format_bytes(size, info->quota_bytes));
+    if (info->reserved_bytes > 0)
+        printf("         reserved %s\n", format_bytes(size, info->reserved_bytes));
 }
 
 static void show_schedule(struct listing *listing, const char *name) {
@@ -112,6 +122,8 @@ static bool show_volume(void *context, const struct lfsx_volume_info *info) {
         print_json_volume(listing, info, unique);
     else
         print_volume(listing, info, unique);
+    if (!listing->json)
+        show_bounds(info);
     if (!listing->deleted)
         show_snapshots(listing, info->name);
     if (listing->json)
