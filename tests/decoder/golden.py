@@ -29,8 +29,9 @@ def compare(name, image, expected):
           f"{name}: the decoder reads other content")
     report = appliance.fsck(image)
     check(report["summary"]["nodes"] == expected["report"]["nodes"], f"{name}: {report}")
-    sizes = {dataset["name"]: dataset["size"] for dataset in expected["report"]["datasets"]
-             if dataset["name"] in written}
+    sizes = {tree["name"]: tree["size"] for dataset in expected["report"]["datasets"]
+             for tree in (dataset, *dataset["snapshots"]) if tree["name"] in written}
+    check(sizes.keys() == written.keys(), f"{name}: there is {sizes.keys()}")
     for options in (["--read-only"], []):
         with appliance.Daemon(image, "daemon", options) as daemon:
             check(digests(scene.served_contents(daemon.port, sizes)) == written,

@@ -3,7 +3,7 @@
 """Goal: what docs/FORMAT.md says is what the product does. A reader of the format that was written
 from the document in another language (lfsx.py) finds in images made by random operations what was
 written to them, what fsck.lfsx finds and what holdfastd serves: after a clean end, after a kill
-with the journal not replayed, and with damaged blocks."""
+with the journal not replayed, with snapshots and a clone, and with damaged blocks."""
 import os
 import random
 import sys
@@ -16,6 +16,7 @@ from appliance import check
 
 VOLUMES = {"small": 600 << 10, "with-extents": 3 << 20, "straße": 1 << 20}
 FLIPS = 40
+LFSX = f"{appliance.BUILD}/bin/lfsx"
 
 seed = int(os.environ.get("SEED", int.from_bytes(os.urandom(4), "little")))
 chance = random.Random(seed)
@@ -27,6 +28,7 @@ def compare(pool, contents, report):
     """Decoder, what was written, and fsck.lfsx."""
     check(not pool.problems, f"problems: {pool.problems}")
     check(not report["findings"], f"findings: {report['findings']}")
+    contents = {**contents, **frozen}
     check(pool.contents.keys() == contents.keys(), f"volumes: {pool.contents.keys()}")
     for name, content in contents.items():
         check(pool.contents[name] == content, f"the content of {name} is not what was written")
@@ -65,6 +67,13 @@ story = scene.Scene(chance, VOLUMES)
 with appliance.Daemon(image) as daemon:
     story.operate(daemon.port, 120, durable=False)
     daemon.power_off()
+appliance.run(LFSX, "snapshot", image, "then", *VOLUMES)
+frozen = {f"{name}@then": bytes(content) for name, content in story.contents.items()}
+appliance.run(LFSX, "clone", image, "with-extents@then", "clone")
+frozen["clone"] = frozen["with-extents@then"]
+with appliance.Daemon(image) as daemon:
+    story.operate(daemon.port, 60, durable=False)
+    daemon.power_off()
 pool = lfsx.Pool(image, verify_data=True)
 compare(pool, story.contents, appliance.fsck(image))
 check(max(level for _, level in pool.nodes.values()) > 0, "all trees have one node")
@@ -85,7 +94,8 @@ check(pool.journal_entries > 0, "there is nothing in the journal")
 compare(pool, story.contents, appliance.fsck(image))
 print(f"after a kill: {pool.journal_entries} journal entries agree")
 with appliance.Daemon(image, "restarted") as daemon:
-    served = scene.served_contents(daemon.port, VOLUMES)
+    served = scene.served_contents(daemon.port, {name: len(content) for name, content
+                                                 in pool.contents.items()})
     daemon.power_off()
 check(served == pool.contents, "holdfastd serves something else")
 compare(lfsx.Pool(image, verify_data=True), story.contents, appliance.fsck(image))
