@@ -75,7 +75,7 @@ static void make_fragmented(struct sim_random *random, struct plan *plan) {
 }
 
 /* Many small entries, or long ones; half of the time in a ring that fills up, because checkpoints
- * hang, which time begins early. */
+ * hang. */
 static void make_journal(struct sim_random *random, struct plan *plan) {
     bool small = sim_random_one_in(random, 2);
     bool hangs = sim_random_one_in(random, 2);
@@ -86,14 +86,18 @@ static void make_journal(struct sim_random *random, struct plan *plan) {
     plan->clients = one_or(random, 3, 6);
     plan->ops = one_or(random, 60, hangs ? 250 : 120);
     plan->fua_one_in = small ? one_or(random, 1, 3) : 0;
-    plan->flush_one_in = one_or(random, 4, 30);
+    plan->flush_one_in = hangs && small ? 0 : one_or(random, 4, 30);
     plan->names_one_in = 0;
     plan->snapshots_one_in = hangs ? 0 : 30;
-    plan->sleep_one_in = hangs ? 30 : 0;
+    plan->sleep_one_in = 0;
     plan->prepare = one_or(random, 0, 300);
     plan->cuts_share = small ? 1 : 6;
-    if (hangs)
-        plan->delays = (struct sim_delays){DELAY_NS, 10 * STALL_NS, 2, DISK_AREA_BLOCKS};
+    if (!hangs)
+        return;
+    plan->clients = 8;
+    plan->lazy = small ? 4 : 0;
+    plan->late = true;
+    plan->delays = (struct sim_delays){DELAY_NS, 10 * STALL_NS, 2, DISK_AREA_BLOCKS};
 }
 
 static void make_stalls(struct sim_random *random, struct plan *plan) {

@@ -39,6 +39,8 @@ struct plan {
     unsigned sleep_one_in;
     unsigned long_one_in; /* lengths up to max_length, else a few blocks */
     unsigned prepare;     /* unrecorded operations of one client before all others */
+    unsigned lazy;        /* so many clients never ask for anything to be durable */
+    bool late;            /* they pause until the keeper's first checkpoint is under way */
     bool only_whole_blocks;
     bool flusher; /* the last client does nothing but flush */
     struct sim_delays delays;

@@ -4,7 +4,8 @@
 #include "base/os.h"
 #include "tests/sim/sim_test.h"
 
-#define SNAPSHOTS_MAX 8u /* at a time, more or less */
+#define KEEPER_NS 5000000000ull /* after so long it looks what there is to do */
+#define SNAPSHOTS_MAX 8u        /* at a time, more or less */
 
 /* Draws a range of a volume, which somebody may be changing. */
 static bool draw_range(struct run *run, struct range *range) {
@@ -47,7 +48,8 @@ static void do_data(struct client *client) {
         return;
     range_claim(client, &range);
     uint64_t dice = run_below(run, 20);
-    bool fua = run_one_in(run, run->plan.fua_one_in);
+    bool lazy = client->number < run->plan.lazy;
+    bool fua = !lazy && run_one_in(run, run->plan.fua_one_in);
     if (dice < 13)
         op_write(client, &range, fua);
     else if (dice < 17)
@@ -152,6 +154,10 @@ void workload_client(struct client *client) {
     struct run *run = client->run;
     bool flusher =
         run->plan.flusher && client->number > 0 && client->number + 1 == run->plan.clients;
+    if (run->plan.late) {
+        do_data(client);
+        os_sleep_ns(KEEPER_NS + run_below(run, 10000000));
+    }
     for (unsigned i = 0; i < run->plan.ops; i++) {
         counters.ops++;
         if (run_one_in(run, run->plan.sleep_one_in)) /* long enough for the keeper to wake up */

@@ -1,0 +1,4 @@
+# A clone frees what belongs to its origin.
+# file: storage/lfsx/dead.c
+# run: --mode random --seeds 1-20
+s/if (btree_is_foreign(tree, birth)) {/if (false) {/
