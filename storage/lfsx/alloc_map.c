@@ -120,6 +120,10 @@ static enum status load_region(struct allocator *a, uint64_t index,
     uint64_t base = index * DISK_REGION_BLOCKS;
     bool all_data = geometry_is_data(&a->geometry, base, DISK_REGION_BLOCKS);
     for (uint64_t bit = 0; !all_data && bit < DISK_REGION_BLOCKS; bit++) {
+        if (region->used[bit / WORD_BITS] == UINT64_MAX) {
+            bit |= WORD_BITS - 1; /* nothing is free there */
+            continue;
+        }
         if (geometry_is_data(&a->geometry, base + bit, 1))
             continue;
         if ((region->used[bit / WORD_BITS] >> bit % WORD_BITS & 1) == 0)
