@@ -86,16 +86,20 @@ static inline uint64_t share_xattr_hash(const struct lfsx_pool *pool, struct lfs
 
 /* ---- share_change.c: what transactions are made of ---- */
 
-/* A transaction on its way. */
-struct change_run {
-    struct share *share;
-    struct mvcc_transaction *transaction;
-    struct records_attachment attachment;
-    uint64_t now_ns;
-};
+struct change_run;
 
 /* The body of a transaction: any status but OK undoes it. Deadlock starts it over. */
 typedef enum status share_body(struct change_run *run, void *context);
+
+/* A transaction on its way. */
+struct change_run {
+    struct share *share;
+    share_body *body;
+    void *context;
+    uint64_t now_ns;
+    struct mvcc_transaction *transaction;
+    struct records_attachment attachment;
+};
 
 /* Runs the body until it commits or fails, and makes it durable if `flags` say so. READ_ONLY: the
  * handle is. */

@@ -10,26 +10,19 @@
 #include "base/mem.h"
 #include "storage/lfsx/share.h"
 
-/* One attempt; OK and CONFLICT-like statuses leave the transaction running. */
-static enum status attempt(struct change_run *run, share_body *body, void *context) {
+/* A mvcc_body: one attempt. */
+static enum status attempt(struct mvcc_transaction *transaction, void *context) {
+    struct change_run *run = context;
+    run->transaction = transaction;
     run->attachment = (struct records_attachment){0};
-    enum status status = body(run, context);
-    if (status == STATUS_OK)
-        status = mvcc_commit(run->transaction, &run->attachment);
-    return status;
+    return run->body(run, run->context);
 }
 
 enum status share_run(struct share *share, share_body *body, void *context) {
-    struct change_run run = {.share = share, .now_ns = os_wall_clock_ns()};
-    struct mvcc_options options = {.isolation = MVCC_SERIALIZABLE, .timeout_ns = OS_FOREVER};
-    enum status status = mvcc_begin(share->mvcc, &options, &run.transaction);
-    if (status != STATUS_OK)
-        return status;
-    while ((status = attempt(&run, body, context)) == STATUS_DEADLOCK)
-        mvcc_restart(run.transaction);
-    if (status != STATUS_OK)
-        mvcc_abort(run.transaction);
-    return status;
+    static const struct mvcc_options options = {MVCC_SERIALIZABLE, OS_FOREVER};
+    struct change_run run = {
+        .share = share, .body = body, .context = context, .now_ns = os_wall_clock_ns()};
+    return mvcc_run(share->mvcc, &options, attempt, &run, &run.attachment);
 }
 
 enum status share_change(struct lfsx_share *handle, share_body *body, void *context,
