@@ -4,6 +4,7 @@ labels, the newest checkpoint, the allocation maps, every tree of every dataset 
 full, the journal behind the checkpoint, and the checksum of everything. `problems` are what
 fsck.lfsx would call findings, by their names in the document."""
 import layout
+import share
 from xxh64 import xxh64
 
 BLOCK = 4096
@@ -14,7 +15,8 @@ INODE, ENTRY, EXTENT, DATASET, SNAPSHOT, SCHEDULE, DEAD_SUM, DEAD = 1, 2, 4, 16,
 OWNER_DEAD = 1 << 63
 LIVE, DELETING = 0, 1
 HEAD = 1 << 64  # later than any epoch
-RECORD_WRITE, RECORD_PUNCH = 1, 2
+RECORD_WRITE, RECORD_PUNCH, RECORD_ITEMS = 1, 2, 3
+SHARE = 2  # kind of a dataset
 ENTRY_BLOCKS_MAX = 64
 CONTENT_MAX = 64 << 20
 LEVEL_MAX, VALUE_MAX = 31, 1000
@@ -67,7 +69,9 @@ class Tree:
         self.record, self.root = record, root
         self.size = None
         self.nodes = {}   # block -> birth
-        self.blocks = {}  # block of the file -> (block of the device, checksum, birth)
+        self.blocks = {}  # block of the file -> (block of the device, checksum, birth); of a share
+                          # (inode, block of the file) -> the same
+        self.items = {}   # of a share: key -> value
 
     def births(self):
         """Block -> birth, of nodes and data."""
@@ -89,6 +93,10 @@ class Dataset:
     @property
     def live(self):
         return self.record["state"] == LIVE
+
+    @property
+    def is_share(self):
+        return self.record["kind"] == SHARE
 
     @property
     def trees(self):
@@ -122,6 +130,7 @@ class Pool:
             except Damage as damage:
                 self.problem(damage.name)
             self.contents = self.read_contents() if verify_data else None
+            self.shares = self.read_shares() if verify_data else None
         del self.image
 
     def problem(self, name):
@@ -156,6 +165,7 @@ class Pool:
         for dataset in self.datasets.values():
             self.claim_dead(dataset)
         self.compare_counts()
+        self.compare_shares()
         self.replay_journal()
 
     def walk_files(self, tree):
@@ -495,15 +505,24 @@ class Pool:
             raise Damage("item-invalid", f"type {kind} in a dead tree")
 
     def take_file(self, tree, key, value):
-        _, kind, offset = key
-        if kind == INODE:
+        inode, kind, offset = key
+        if tree.dataset.is_share:
+            if kind == EXTENT:
+                self.take_extent(tree, offset, value, lambda index: (inode, index))
+            elif INODE <= kind <= share.ORDER:
+                tree.items[key] = value
+            else:
+                raise Damage("item-invalid", f"type {kind} in the tree of {tree.name}")
+        elif inode != FILE:
+            raise Damage("item-invalid", f"inode {inode} in the tree of {tree.name}")
+        elif kind == INODE:
             tree.size = S["disk_inode"].number(value, "size")
         elif kind == EXTENT:
             self.take_extent(tree, offset, value)
         else:
             raise Damage("item-invalid", f"type {kind} in the tree of {tree.name}")
 
-    def take_extent(self, tree, offset, value):
+    def take_extent(self, tree, offset, value, index=lambda number: number):
         shape, blocks = S["disk_extent"], tree.blocks
         extent = shape.numbers(value)
         checksums = shape.raw(value, "checksums")
@@ -515,10 +534,10 @@ class Pool:
                                                                                    "epoch")):
             self.problem("extent-age")
         for i in range(count):
-            if offset + i in blocks:
+            if index(offset + i) in blocks:
                 self.problem("extent-overlap")
             checksum = int.from_bytes(checksums[8 * i:8 * i + 8], "little")
-            blocks[offset + i] = (extent["block"] + i, checksum, extent["birth"])
+            blocks[index(offset + i)] = (extent["block"] + i, checksum, extent["birth"])
 
     # ---- what can be told with all parts at hand ----
 
@@ -559,9 +578,33 @@ class Pool:
                     self.problem("dataset-data" if is_head else "snapshot-blocks")
                 if shared != record["shared_blocks"]:
                     self.problem("dataset-blocks" if is_head else "snapshot-blocks")
-                if not is_head and tree.size != record["size"]:
+                if not is_head and (tree.size or 0) != record["size"]:
                     self.problem("snapshot-size")
             dataset.births = [tree.births() for tree in dataset.trees]
+
+    def compare_shares(self):
+        """Before the journal, too."""
+        for dataset in self.datasets.values():
+            if dataset.is_share and dataset.record["state"] != DELETING:
+                head = share.Share(dataset.head.items, dataset.head.blocks, self.uuid)
+                for problem in head.problems(dataset.record["next_inode"]):
+                    self.problem(problem)
+
+    def read_shares(self):
+        """Name -> path -> (inode, inode's number, content or target, attributes), of each live
+        share and its snapshots."""
+        found = {}
+        for tree in self.trees():
+            if not tree.dataset.is_share or not tree.dataset.live:
+                continue
+            whole = share.Share(tree.items, tree.blocks, self.uuid)
+            found[tree.name] = {
+                path: (whole.inodes[number], number,
+                       whole.target(number) if share.kind_of(whole.inodes[number]) == share.LINK
+                       else whole.content(number, lambda block, _: self.read(block)),
+                       whole.xattrs(number))
+                for path, number in whole.paths().items()}
+        return found
 
     @staticmethod
     def own(dataset):
@@ -738,6 +781,10 @@ class Pool:
             raise Damage("journal-record", "it is malformed")
         return record, list(zip(numbers[:count], numbers[count:]))
 
+    @staticmethod
+    def index(dataset, record, number):
+        return (record["inode"], number) if dataset.is_share else number
+
     def is_intact(self, record):
         kind, payload = record
         return kind != RECORD_WRITE or all(xxh64(self.read(block)) == checksum
@@ -747,14 +794,26 @@ class Pool:
         if kind == RECORD_WRITE:
             record, blocks = self.write_record(payload)
             self.journaled |= {block for block, _ in blocks}
-            target = self.datasets[record["dataset"]].head.blocks
-            target.update({record["first"] + i: (*block, HEAD) for i, block in enumerate(blocks)})
+            dataset = self.datasets[record["dataset"]]
+            target, before = dataset.head.blocks, len(dataset.head.blocks)
+            target.update({self.index(dataset, record, record["first"] + i): (*block, HEAD)
+                           for i, block in enumerate(blocks)})
+            if dataset.is_share:
+                share.Share.change_content(dataset.head.items, record, len(target) - before,
+                                           record["size"])
         elif kind == RECORD_PUNCH:
             record = S["disk_record_punch"].numbers(payload)
-            target = self.datasets[record["dataset"]].head.blocks
-            end = record["first"] + record["count"]
-            for index in [i for i in target if record["first"] <= i < end]:
+            dataset = self.datasets[record["dataset"]]
+            target, before = dataset.head.blocks, len(dataset.head.blocks)
+            low = self.index(dataset, record, record["first"])
+            high = self.index(dataset, record, record["first"] + record["count"])
+            for index in [i for i in target if low <= i < high]:
                 del target[index]
+            if dataset.is_share:
+                share.Share.change_content(dataset.head.items, record, len(target) - before)
+        elif kind == RECORD_ITEMS:
+            number = S["disk_record_items"].number(payload, "dataset")
+            share.Share.replay_items(self.datasets[number].head.items, payload)
         else:
             raise Damage("journal-record", f"type {kind}")
 
