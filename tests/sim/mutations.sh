@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # test: timeout=600
 # Goal: the simulator finds what it is there to find. Each tests/sim/mutations/*.sed makes a bug in
-# a copy of one file of the core; the simulator with that copy must report a violation, and the one
-# without any must not.
+# a copy of one file of the core; the simulator with that copy must report a violation, or none if
+# it says so, being no bug but a hardship.
 set -u
 fail=0
 count=0
@@ -43,7 +43,9 @@ for mutation in tests/sim/mutations/${1:-*}.sed; do
     timeout 120 "$folder/mutant" $(header run "$mutation") >"$folder/log" 2>&1
     status=$?
     report=$(grep -a -m 1 -E 'VIOLATION|assertion failed' "$folder/log")
-    if [ "$status" = 0 ] || [ -z "$report" ]; then
+    if [ "$(header finds "$mutation")" = nothing ]; then
+        [ "$status" = 0 ] || wrong "$name: $report; $(grep -a -m 1 repeat "$folder/log")"
+    elif [ "$status" = 0 ] || [ -z "$report" ]; then
         wrong "$name: not found by $(header run "$mutation")"
     else
         echo "$name: $(grep -a -m 1 -o 'seeds [0-9]*' "$folder/log"): ${report:0:110}"

@@ -6,11 +6,11 @@
 # in turn, violate nothing that is promised.
 set -e
 sim="$BUILD/host/lfsx-sim"
-"$sim" --mode random --seeds 1-40 --progress
+"$sim" --mode random --seeds 1-42 --progress
 "$sim" --mode exhaustive --ops 1 --seeds 0-9999 --progress
-"$sim" --mode exhaustive --ops 2 --seeds 0-399 --progress
+"$sim" --mode exhaustive --ops 2 --seeds 0-279 --progress
 "$sim" --mode memory --seeds 1-6
 "$sim" --mode device --seeds 1-6
 "$sim" --mode pairs --seeds 0-3
-"$sim" --mode silent --seeds 1-30
+"$sim" --mode silent --seeds 1-20
 "$sim" --mode progress --seeds 1-20
