@@ -27,9 +27,11 @@ struct repair_array {
     uint64_t count, capacity;
 };
 
+#define REPAIR_HEAD UINT64_MAX /* the epoch of a live tree: later than any snapshot's */
+
 /* Keys of a tree that nothing readable leads to any more. */
 struct repair_range {
-    uint64_t owner;
+    uint64_t id, epoch;     /* of the tree */
     struct pointer pointer; /* the node that covered them */
     struct node_bounds bounds;
 };
@@ -38,6 +40,7 @@ struct repair_range {
 struct repair_candidate {
     uint64_t owner;
     uint64_t checkpoint;
+    uint64_t era; /* it was dropped then, by the dead tree; REPAIR_HEAD: not as far as is known */
     struct pointer pointer;
     struct key first, last;
     bool proven; /* the allocation map says that it is in use: it is not an old version */
@@ -49,19 +52,38 @@ struct repair_loss {
     bool doubtful; /* maybe an older version; else lost */
 };
 
-struct repair_dataset {
-    uint64_t id;
-    struct disk_dataset disk; /* its record without the name */
-    char name[LFSX_NAME_MAX + 1];
+/*
+ * A snapshot's tree, or a dataset's live one, which also stands for the dataset.
+ *
+ * Trees are kept in the order of dataset and epoch, the live one last: older ones before younger
+ * ones, origins before their clones. They are walked in this order, and built anew in the reverse
+ * one: what a younger tree has from an older one tells what the older one had.
+ */
+struct repair_tree {
+    uint64_t id, epoch;
+    struct disk_dataset disk;      /* its record without the name, of a live tree */
+    struct disk_snapshot snapshot; /* the same of a snapshot's */
+    char name[LFSX_NAME_MAX + 1];  /* the dataset's, or the snapshot's */
     struct pointer root;
-    uint64_t nodes, data;
-    uint64_t file_end;          /* blocks: behind the last extent that was seen */
-    uint64_t size;              /* bytes; 0: no inode was found */
-    uint64_t ranges;            /* number of its lost ranges */
-    uint64_t settled;           /* blocks: how far rebuilding came; 0 after a leaf that stayed */
-    struct pointer stayed;      /* the last leaf that did */
+    uint64_t since; /* what was born then or before is an older tree's, too */
+    uint64_t nodes, data, shared;
+    uint64_t file_end; /* blocks: behind the last extent that was seen */
+    uint64_t size;     /* bytes; 0: no inode was found */
+    uint64_t ranges;   /* number of its lost ranges */
+    uint64_t settled;  /* blocks: how far rebuilding came; 0 after a part that stayed */
+    bool has_stayed;
+    struct pointer stayed;      /* the last part that did */
     bool found;                 /* by the scan: its record was lost */
+    bool dead_is_bad;           /* of a live one: its dead tree does not count */
+    bool recount;               /* of a live one: its and its snapshots' counts are not known */
     struct repair_array losses; /* struct repair_loss */
+};
+
+/* A schedule, as its record says. */
+struct repair_schedule {
+    uint64_t id;
+    uint16_t length;
+    unsigned char value[DISK_SCHEDULE_RULES_MAX * sizeof(struct disk_schedule_rule)];
 };
 
 struct repair {
@@ -74,17 +96,24 @@ struct repair {
     enum status failure;
 
     uint64_t *claimed, *keep, *old_used; /* a bit for each block of the whole regions */
-    bool *known;                         /* for each region: its bitmap could be read */
-    struct disk_map_entry **entries;     /* as far as they could be read */
+    uint64_t *other;                 /* the same, for what the moment needs; made when it does */
+    bool *known;                     /* for each region: its bitmap could be read */
+    struct disk_map_entry **entries; /* as far as they could be read */
     unsigned top;
     uint64_t cursor; /* where to look for a free block */
 
-    struct repair_array datasets;      /* struct repair_dataset, ascending id */
+    struct repair_array trees;         /* struct repair_tree, by dataset and epoch */
+    struct repair_array schedules;     /* struct repair_schedule */
     struct repair_array ranges;        /* struct repair_range, in the order of the walk */
+    struct repair_array tainted;       /* uint64_t: nodes above lost ranges, ascending */
     struct repair_array candidates;    /* struct repair_candidate, by owner and first key */
     struct repair_array catalog_nodes; /* uint64_t: blocks */
     bool catalog_lost;                 /* some of the catalog is */
     bool superblock_lost;              /* the newest one is */
+    bool recount;                      /* the check did not trust some count */
+    bool dropped;                      /* datasets that were being deleted are gone */
+    uint64_t scan_owner;               /* whose nodes the scan met last, */
+    bool scan_wanted;                  /* and whether it wants them */
     struct disk_node *path[DISK_LEVEL_MAX + 1];
     struct disk_node *page;
     void *data;
@@ -110,6 +139,9 @@ void repair_say(struct repair *repair, const char *format, ...)
 /* Reads one block; false if the device cannot. No memory and a device that is gone end the repair.
  */
 bool repair_read(struct repair *repair, uint64_t block, void *page);
+/* Heap sort: no memory, no bad case. */
+void repair_sort(void *items, uint64_t count, size_t size,
+                 bool (*before)(const void *a, const void *b));
 /* Calls progress. */
 void repair_progress(struct repair *repair, uint64_t done, uint64_t total);
 
@@ -126,6 +158,8 @@ void repair_ring(struct repair *repair);
 
 enum status repair_map_load(struct repair *repair);
 void repair_map_release(struct repair *repair);
+/* Clears `other`, for who needs it; false ends the repair. */
+bool repair_other(struct repair *repair);
 /* Keeps the blocks that the journal names. */
 enum status repair_keep_journal(struct repair *repair);
 /* A block for a new node; 0, and the repair ends, if there is none. */
@@ -133,50 +167,136 @@ uint64_t repair_block(struct repair *repair);
 /* Writes all maps and the superblock. */
 enum status repair_publish(struct repair *repair, struct superblock *super);
 
+/* ---- repair_tree.c: what is known of the trees ---- */
+
+static inline bool repair_is_head(const struct repair_tree *tree) {
+    return tree->epoch == REPAIR_HEAD;
+}
+/* A snapshot that is being deleted: its tree must not be looked at. */
+static inline bool repair_is_gone(const struct repair_tree *tree) {
+    return !repair_is_head(tree) && tree->snapshot.state == DISK_SNAPSHOT_DELETING;
+}
+/* Room for a tree at its place; NULL ends the repair. Moves the others. */
+struct repair_tree *repair_add_tree(struct repair *repair, uint64_t id, uint64_t epoch);
+struct repair_tree *repair_find_tree(const struct repair *repair, uint64_t id, uint64_t epoch);
+/* The tree of the same dataset that is next older and counts, or what a clone began with; NULL:
+ * there is none. */
+struct repair_tree *repair_older(const struct repair *repair, const struct repair_tree *tree);
+/* The next younger one of the same dataset that counts. The tree is a snapshot. */
+struct repair_tree *repair_younger(const struct repair *repair, const struct repair_tree *tree);
+/* Says what each tree shares with older ones. */
+void repair_link(struct repair *repair);
+/* The owner of nodes of this birth in the dataset's trees. */
+uint64_t repair_owner(const struct repair *repair, uint64_t id, uint64_t birth);
+/* Birth of what is written anew for the tree. */
+uint64_t repair_birth(const struct repair *repair, const struct repair_tree *tree);
+/* "VOLUME" or "VOLUME@SNAPSHOT"; `out` has REPAIR_NAME_SIZE bytes, is returned. */
+#define REPAIR_NAME_SIZE (2 * LFSX_NAME_MAX + 2)
+const char *repair_name(const struct repair *repair, const struct repair_tree *tree, char *out);
+
 /* ---- repair_walk.c ---- */
 
 /* Reads a node into the page of its level; false if it is not what the pointer says. */
 bool repair_node(struct repair *repair, const struct pointer *pointer, uint64_t owner,
                  const struct node_bounds *bounds);
-/* Walks the catalog and collects datasets. */
+/* Walks the catalog and collects what it names. */
 void repair_walk_catalog(struct repair *repair);
-void repair_walk_dataset(struct repair *repair, struct repair_dataset *dataset);
+void repair_walk_tree(struct repair *repair, struct repair_tree *tree);
+bool repair_is_tainted(const struct repair *repair, uint64_t block);
+
+/* A walk over the items of a tree in the range, round what is not whole. */
+struct repair_visitor {
+    struct repair *repair;
+    uint64_t id; /* the dataset, or the owner of its dead tree */
+    void (*item)(struct repair_visitor *visitor, const struct item *item);
+    /* Called for each node before its items; false: it is not looked into. May be NULL. */
+    bool (*node)(struct repair_visitor *visitor, const struct pointer *pointer);
+    struct node_bounds range; /* is_root: everything */
+    bool ended;               /* set by who has seen enough */
+    void *context;
+};
+void repair_visit(struct repair_visitor *visitor, const struct pointer *root);
+
+/* ---- repair_dead.c ---- */
+
+/* Whether the dataset's dead tree is whole and says what its snapshots say; then its blocks are
+ * claimed. */
+void repair_walk_dead(struct repair *repair, struct repair_tree *head);
+/* Tells the candidates that were dropped when. */
+void repair_date_candidates(struct repair *repair);
+/* Counts all trees of the dataset anew and writes a new dead tree. Moves the trees. */
+void repair_rebuild_dead(struct repair *repair, uint64_t id);
 
 /* ---- repair_scan.c ---- */
 
 /* Collects candidates for everything that is lost. */
 void repair_scan(struct repair *repair);
-/* After a scan: datasets whose records were lost. */
+
+/* ---- repair_find.c ---- */
+
+/* After a scan: adds datasets and snapshots whose records were lost. All trees must be walked again
+ * then. */
 void repair_find_datasets(struct repair *repair);
+/* After that: of which of them it is not sure that all was found. */
+void repair_doubt_found(struct repair *repair);
 
 /* ---- repair_load.c: building a tree from the left ---- */
 
 struct repair_loader {
     struct repair *repair;
-    uint64_t owner;
+    uint64_t owner, birth;
     unsigned top;
-    uint64_t nodes;
     struct disk_node *pages[DISK_LEVEL_MAX + 1];
 };
-enum status repair_loader_start(struct repair_loader *loader, struct repair *repair,
-                                uint64_t owner);
+enum status repair_loader_start(struct repair_loader *loader, struct repair *repair, uint64_t owner,
+                                uint64_t birth);
 void repair_loader_item(struct repair_loader *loader, const struct key *key, const void *value,
                         uint16_t length);
-/* A leaf that stays where it is. */
-void repair_loader_leaf(struct repair_loader *loader, const struct key *key,
-                        const struct pointer *leaf);
+/* Whether nothing was added. */
+bool repair_loader_is_empty(const struct repair_loader *loader);
+/* A subtree that stays where it is. */
+void repair_loader_subtree(struct repair_loader *loader, const struct key *key,
+                           const struct pointer *root);
 /* Writes the rest; returns the root. Releases the loader's pages. */
 struct pointer repair_loader_end(struct repair_loader *loader);
 
 /* ---- repair_salvage.c ---- */
 
 /* Adds what was found for the range to the tree that is being built. */
-void repair_salvage(struct repair *repair, struct repair_dataset *dataset,
+void repair_salvage(struct repair *repair, struct repair_tree *tree,
                     const struct repair_range *range, struct repair_loader *loader);
+
+/* ---- repair_lookup.c ---- */
+
+/* What a tree says of one block of its file. */
+enum repair_content { REPAIR_LOST, REPAIR_HOLE, REPAIR_DATA };
+struct repair_place {
+    enum repair_content content;
+    uint64_t block, birth, checksum; /* of data */
+};
+
+/* Remembers the last leaf for the next look. */
+struct repair_lookup {
+    struct repair *repair;
+    const struct repair_tree *tree;
+    struct disk_node *leaf; /* a page */
+    struct node_bounds bounds;
+    bool is_there; /* the leaf holds the keys of the bounds, or they are lost */
+    bool is_lost;
+};
+enum status repair_lookup_start(struct repair_lookup *lookup, struct repair *repair,
+                                const struct repair_tree *tree);
+struct repair_place repair_lookup(struct repair_lookup *lookup, uint64_t offset);
+void repair_lookup_end(struct repair_lookup *lookup);
 
 /* ---- repair_rebuild.c ---- */
 
-/* Builds the trees of datasets that lost something, and the catalog. */
-void repair_rebuild(struct repair *repair, struct superblock *super);
+/* Builds the trees that lost something. */
+void repair_rebuild(struct repair *repair);
+
+/* ---- repair_catalog.c ---- */
+
+/* Builds the catalog. */
+void repair_rebuild_catalog(struct repair *repair, struct superblock *super);
 
 #endif

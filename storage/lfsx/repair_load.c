@@ -5,9 +5,9 @@
 #include "base/os.h"
 #include "storage/lfsx/repair_internal.h"
 
-enum status repair_loader_start(struct repair_loader *loader, struct repair *repair,
-                                uint64_t owner) {
-    *loader = (struct repair_loader){.repair = repair, .owner = owner};
+enum status repair_loader_start(struct repair_loader *loader, struct repair *repair, uint64_t owner,
+                                uint64_t birth) {
+    *loader = (struct repair_loader){.repair = repair, .owner = owner, .birth = birth};
     for (unsigned level = 0; level <= DISK_LEVEL_MAX; level++) {
         loader->pages[level] = os_page_alloc(DISK_BLOCK_SIZE);
         if (loader->pages[level] == NULL) {
@@ -26,7 +26,7 @@ static struct pointer write_page(struct repair_loader *loader, unsigned level) {
     struct repair *repair = loader->repair;
     struct disk_node *page = loader->pages[level];
     struct pointer pointer = {
-        .block = repair_block(repair), .birth = repair->super.epoch, .level = (uint8_t)level};
+        .block = repair_block(repair), .birth = loader->birth, .level = (uint8_t)level};
     if (repair->failure != STATUS_OK)
         return pointer;
     page->block = le64_make(pointer.block);
@@ -35,7 +35,6 @@ static struct pointer write_page(struct repair_loader *loader, unsigned level) {
     pointer.checksum = node_seal(page);
     repair->failure =
         blockdev_write(repair->device, pointer.block * DISK_BLOCK_SIZE, page, DISK_BLOCK_SIZE, 0);
-    loader->nodes++;
     node_init(page, (uint8_t)level, loader->owner);
     return pointer;
 }
@@ -77,14 +76,17 @@ void repair_loader_item(struct repair_loader *loader, const struct key *key, con
         put(loader, 0, key, value, length);
 }
 
-void repair_loader_leaf(struct repair_loader *loader, const struct key *key,
-                        const struct pointer *leaf) {
+void repair_loader_subtree(struct repair_loader *loader, const struct key *key,
+                           const struct pointer *root) {
+    for (unsigned level = 0; level <= root->level; level++)
+        if (loader->repair->failure == STATUS_OK)
+            flush_page(loader, level);
     if (loader->repair->failure == STATUS_OK)
-        flush_page(loader, 0);
-    if (loader->repair->failure != STATUS_OK)
-        return;
-    loader->nodes++;
-    put_pointer(loader, 1, key, leaf);
+        put_pointer(loader, (unsigned)root->level + 1, key, root);
+}
+
+bool repair_loader_is_empty(const struct repair_loader *loader) {
+    return loader->top == 0 && node_count(loader->pages[0]) == 0;
 }
 
 struct pointer repair_loader_end(struct repair_loader *loader) {

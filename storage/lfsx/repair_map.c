@@ -78,7 +78,19 @@ void repair_map_release(struct repair *repair) {
     os_free(repair->claimed);
     os_free(repair->keep);
     os_free(repair->old_used);
+    os_free(repair->other);
     os_free(repair->known);
+}
+
+bool repair_other(struct repair *repair) {
+    uint64_t bytes = repair->label.geometry.regions * DISK_MAP_PAYLOAD;
+    if (repair->other != NULL)
+        memset(repair->other, 0, bytes);
+    else
+        repair->other = os_alloc_zeroed(bytes);
+    if (repair->other == NULL)
+        repair->failure = STATUS_NO_MEMORY;
+    return repair->other != NULL;
 }
 
 static enum status keep_record(void *context, uint32_t type, const void *payload, uint32_t length) {

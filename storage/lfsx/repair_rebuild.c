@@ -1,206 +1,168 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * New trees: of a dataset that lost something, every inner node is written anew around the leaves
- * that stay where they are and the items that were found; the catalog as a whole, from the list of
- * datasets.
+ * New trees: of one that lost something, the nodes above that are written anew, around the subtrees
+ * that stay where they are and the items that were found.
  */
-#include "base/checksum.h"
-#include "base/format.h"
 #include "base/math.h"
 #include "base/mem.h"
 #include "base/os.h"
 #include "storage/lfsx/repair_internal.h"
 
-static const struct repair_range *find_range(const struct repair *repair, uint64_t owner,
+static const struct repair_range *find_range(const struct repair *repair,
+                                             const struct repair_tree *tree,
                                              const struct pointer *pointer,
                                              const struct node_bounds *bounds) {
     const struct repair_range *ranges = repair->ranges.items;
     for (uint64_t i = 0; i < repair->ranges.count; i++)
-        if (ranges[i].owner == owner && ranges[i].pointer.block == pointer->block &&
+        if (ranges[i].id == tree->id && ranges[i].epoch == tree->epoch &&
+            ranges[i].pointer.block == pointer->block &&
             key_compare(&ranges[i].bounds.low, &bounds->low) == 0)
             return &ranges[i];
     return NULL;
 }
 
-/* Reads a leaf that was good a moment ago. */
-static const struct disk_node *read_leaf(struct repair *repair, uint64_t owner,
-                                         const struct pointer *pointer) {
+/* The first or the last leaf of a subtree that was whole a moment ago. */
+static const struct disk_node *edge_leaf(struct repair *repair, const struct repair_tree *tree,
+                                         struct pointer pointer, bool last) {
     struct node_bounds anything = {.is_root = true};
-    if (!repair_node(repair, pointer, owner, &anything))
-        repair->failure = STATUS_IO;
-    return repair->failure == STATUS_OK ? repair->path[0] : NULL;
+    for (;;) {
+        uint64_t owner = repair_owner(repair, tree->id, pointer.birth);
+        if (!repair_node(repair, &pointer, owner, &anything)) {
+            repair->failure = STATUS_IO;
+            return NULL;
+        }
+        const struct disk_node *node = repair->path[pointer.level];
+        if (pointer.level == 0)
+            return node;
+        pointer = node_child(node, last ? node_count(node) - 1 : 0);
+    }
 }
 
 /* The last extent before a lost range may reach into it. */
-static void settle(struct repair *repair, struct repair_dataset *dataset) {
-    const struct disk_node *leaf = dataset->stayed.block == 0 || dataset->settled != 0
-                                       ? NULL
-                                       : read_leaf(repair, dataset->id, &dataset->stayed);
+static void settle(struct repair *repair, struct repair_tree *tree) {
+    if (!tree->has_stayed || tree->settled != 0)
+        return;
+    const struct disk_node *leaf = edge_leaf(repair, tree, tree->stayed, true);
     if (leaf == NULL)
         return;
     struct item item = node_item(leaf, node_count(leaf) - 1);
     const struct disk_extent *extent = item.value;
     if (item.key.type == DISK_TYPE_EXTENT)
-        dataset->settled = item.key.offset + le32_get(extent->block_count);
+        tree->settled = item.key.offset + le32_get(extent->block_count);
 }
 
 /* The last extent of a lost range may have reached beyond its keys, up to the next one. */
-static void keep_leaf(struct repair *repair, struct repair_dataset *dataset,
-                      const struct pointer *pointer) {
+static void keep(struct repair *repair, struct repair_tree *tree, const struct pointer *pointer) {
     const struct disk_node *leaf =
-        dataset->settled == 0 ? NULL : read_leaf(repair, dataset->id, pointer);
-    if (leaf != NULL && node_key(leaf, 0).offset > dataset->settled) {
-        struct repair_loss *loss = repair_add(repair, &dataset->losses, sizeof *loss);
+        tree->settled == 0 ? NULL : edge_leaf(repair, tree, *pointer, false);
+    if (leaf != NULL && node_key(leaf, 0).offset > tree->settled) {
+        struct repair_loss *loss = repair_add(repair, &tree->losses, sizeof *loss);
         if (loss != NULL)
             *loss = (struct repair_loss){
-                dataset->settled,
-                MATH_MIN(node_key(leaf, 0).offset, dataset->settled + DISK_EXTENT_MAX), false};
+                tree->settled, MATH_MIN(node_key(leaf, 0).offset, tree->settled + DISK_EXTENT_MAX),
+                false};
     }
-    dataset->settled = 0;
-    dataset->stayed = *pointer;
+    tree->settled = 0;
+    tree->stayed = *pointer;
+    tree->has_stayed = true;
 }
 
-static void rewrite(struct repair *repair, struct repair_dataset *dataset,
-                    const struct pointer *pointer, const struct node_bounds *bounds,
-                    struct repair_loader *loader) {
-    const struct repair_range *lost = find_range(repair, dataset->id, pointer, bounds);
-    if (lost != NULL) {
-        settle(repair, dataset);
-        repair_salvage(repair, dataset, lost, loader);
-        return;
-    }
-    if (pointer->level == 0) {
-        keep_leaf(repair, dataset, pointer);
-        repair_loader_leaf(loader, &bounds->low, pointer);
-        return;
-    }
-    if (!repair_node(repair, pointer, dataset->id, bounds)) {
-        repair->failure = STATUS_IO; /* it could be read a moment ago */
-        return;
-    }
-    repair_clear(repair->claimed, pointer->block);
-    repair_set(repair->keep, pointer->block);
-    const struct disk_node *node = repair->path[pointer->level];
+static void rewrite(struct repair *repair, struct repair_tree *tree, const struct pointer *pointer,
+                    const struct node_bounds *bounds, struct repair_loader *loader);
+
+static void rewrite_children(struct repair *repair, struct repair_tree *tree,
+                             const struct disk_node *node, const struct node_bounds *bounds,
+                             struct repair_loader *loader) {
     for (unsigned i = 0; repair->failure == STATUS_OK && i < node_count(node); i++) {
         struct pointer child = node_child(node, i);
         struct node_bounds below = node_child_bounds(node, i, bounds);
-        rewrite(repair, dataset, &child, &below, loader);
+        rewrite(repair, tree, &child, &below, loader);
     }
 }
 
-static void rebuild_dataset(struct repair *repair, struct repair_dataset *dataset) {
+/* Looking around clobbers the pages of the way down: each step has its own copy. */
+static void rewrite(struct repair *repair, struct repair_tree *tree, const struct pointer *pointer,
+                    const struct node_bounds *bounds, struct repair_loader *loader) {
+    const struct repair_range *lost = find_range(repair, tree, pointer, bounds);
+    if (lost != NULL) {
+        settle(repair, tree);
+        if (repair->failure == STATUS_OK)
+            repair_salvage(repair, tree, lost, loader);
+        return;
+    }
+    if (!repair_is_tainted(repair, pointer->block)) {
+        struct key key = bounds->low;
+        if (pointer->level == 0 && tree->settled > key.offset) { /* something reached beyond it */
+            const struct disk_node *leaf = edge_leaf(repair, tree, *pointer, false);
+            key = leaf == NULL ? key : node_key(leaf, 0);
+        }
+        keep(repair, tree, pointer);
+        repair_loader_subtree(loader, &key, pointer);
+        return;
+    }
+    struct disk_node *node = os_page_alloc(DISK_BLOCK_SIZE);
+    if (node == NULL)
+        repair->failure = STATUS_NO_MEMORY;
+    else if (!repair_node(repair, pointer, repair_owner(repair, tree->id, pointer->birth), bounds))
+        repair->failure = STATUS_IO; /* it could be read a moment ago */
+    if (repair->failure == STATUS_OK) {
+        memcpy(node, repair->path[pointer->level], DISK_BLOCK_SIZE);
+        repair_clear(repair->claimed, pointer->block);
+        repair_set(repair->keep, pointer->block);
+        rewrite_children(repair, tree, node, bounds, loader);
+    }
+    os_page_free(node, DISK_BLOCK_SIZE);
+}
+
+static void rebuild_tree(struct repair *repair, struct repair_tree *tree) {
     struct repair_loader loader;
     struct node_bounds everything = {.is_root = true};
-    if (repair_loader_start(&loader, repair, dataset->id) != STATUS_OK)
+    uint64_t owner = tree->id;
+    if (repair_loader_start(&loader, repair, owner, repair_birth(repair, tree)) != STATUS_OK)
         return;
-    rewrite(repair, dataset, &dataset->root, &everything, &loader);
-    dataset->root = repair_loader_end(&loader);
-    dataset->nodes = loader.nodes;
+    rewrite(repair, tree, &tree->root, &everything, &loader);
+    tree->root = repair_loader_end(&loader);
+    repair_find_tree(repair, tree->id, REPAIR_HEAD)->recount = true;
+}
+
+/* As many blocks as there were: what was not found are holes. */
+static void judge(struct repair *repair, struct repair_tree *tree) {
+    char name[REPAIR_NAME_SIZE];
     bool doubtful = false;
-    const struct repair_loss *losses = dataset->losses.items;
-    for (uint64_t i = 0; i < dataset->losses.count; i++)
+    const struct repair_loss *losses = tree->losses.items;
+    for (uint64_t i = 0; i < tree->losses.count; i++)
         doubtful = doubtful || losses[i].doubtful;
-    bool complete = !dataset->found && !doubtful && !repair->superblock_lost &&
-                    dataset->data == le64_get(dataset->disk.data_blocks);
+    le64 said = repair_is_head(tree) ? tree->disk.data_blocks : tree->snapshot.data_blocks;
+    bool complete =
+        !tree->found && !doubtful && !repair->superblock_lost && tree->data == le64_get(said);
     if (complete)
-        dataset->losses.count = 0; /* as many blocks as there were: the gaps are holes */
-    repair_say(repair, "volume %s: built its tree anew%s", dataset->name,
-               complete ? "; all of its data was found" : "");
+        tree->losses.count = 0;
+    repair_say(repair, "%s %s: built its tree anew%s", repair_is_head(tree) ? "volume" : "snapshot",
+               repair_name(repair, tree, name), complete ? "; all of its data was found" : "");
 }
 
-struct name {
-    uint64_t hash;
-    const struct repair_dataset *dataset;
-};
-
-static void sort_names(struct name *names, uint64_t count) {
-    for (uint64_t gap = count / 2; gap > 0; gap /= 2)
-        for (uint64_t i = gap; i < count; i++)
-            for (uint64_t j = i; j >= gap && names[j].hash < names[j - gap].hash; j -= gap) {
-                struct name swapped = names[j];
-                names[j] = names[j - gap];
-                names[j - gap] = swapped;
-            }
+/* Whether the counts of the dataset's trees must be made anew, and its dead tree. */
+static bool needs_counts(const struct repair *repair, const struct repair_tree *head) {
+    const struct repair_tree *trees = repair->trees.items;
+    bool found = head->found;
+    for (const struct repair_tree *tree = head; tree > trees && tree[-1].id == head->id; tree--)
+        found = found || tree[-1].found;
+    return found || head->recount || head->dead_is_bad || repair->recount;
 }
 
-static void add_entries(struct repair_loader *loader, const struct name *names, uint64_t count) {
-    union {
-        struct disk_entry disk;
-        unsigned char bytes[sizeof(struct disk_entry) + LFSX_NAME_MAX];
-    } entry;
-    unsigned slot = 0;
-    for (uint64_t i = 0; i < count; i++) {
-        const char *name = names[i].dataset->name;
-        size_t length = strlen(name);
-        slot = i > 0 && names[i].hash == names[i - 1].hash ? slot + 1 : 0;
-        struct key key = {DISK_CATALOG_NAMES, names[i].hash + slot, DISK_TYPE_ENTRY};
-        entry.disk = (struct disk_entry){.target = le64_make(names[i].dataset->id),
-                                         .kind = DISK_ENTRY_DATASET,
-                                         .name_length = (uint8_t)length};
-        memcpy(entry.disk.name, name, length);
-        repair_loader_item(loader, &key, entry.bytes, (uint16_t)(sizeof entry.disk + length));
+/* Clones come before their origins, younger trees before older ones. */
+void repair_rebuild(struct repair *repair) {
+    struct repair_tree *trees = repair->trees.items;
+    for (uint64_t i = repair->trees.count; repair->failure == STATUS_OK && i-- > 0;)
+        if (trees[i].ranges > 0)
+            rebuild_tree(repair, &trees[i]);
+    for (uint64_t i = repair->trees.count; repair->failure == STATUS_OK && i-- > 0;) {
+        trees = repair->trees.items;
+        if (i < repair->trees.count && repair_is_head(&trees[i]) && needs_counts(repair, &trees[i]))
+            repair_rebuild_dead(repair, trees[i].id);
     }
-}
-
-static void add_record(struct repair_loader *loader, const struct repair_dataset *dataset) {
-    union {
-        struct disk_dataset disk;
-        unsigned char bytes[sizeof(struct disk_dataset) + LFSX_NAME_MAX];
-    } record;
-    size_t length = dataset->disk.state == DISK_DATASET_LIVE ? strlen(dataset->name) : 0;
-    record.disk = dataset->disk;
-    record.disk.name_length = (uint8_t)length;
-    pointer_store(&record.disk.root, &dataset->root);
-    record.disk.node_blocks = le64_make(dataset->nodes);
-    record.disk.data_blocks = le64_make(dataset->data);
-    memcpy(record.disk.name, dataset->name, length);
-    struct key key = {.inode = dataset->id, .type = DISK_TYPE_DATASET};
-    repair_loader_item(loader, &key, record.bytes, (uint16_t)(sizeof record.disk + length));
-}
-
-static uint64_t make_names(struct repair *repair, struct name *names) {
-    const struct repair_dataset *datasets = repair->datasets.items;
-    uint64_t seed = le64_get(*(const le64 *)repair->label.pool_uuid);
-    uint64_t count = 0;
-    for (uint64_t i = 0; i < repair->datasets.count; i++) {
-        const char *name = datasets[i].name;
-        if (datasets[i].disk.state != DISK_DATASET_LIVE)
-            continue;
-        uint64_t hash = checksum_xxh64(name, strlen(name), seed);
-        names[count++] = (struct name){hash & ~(uint64_t)(DISK_ENTRY_SLOTS - 1), &datasets[i]};
-    }
-    sort_names(names, count);
-    return count;
-}
-
-static void rebuild_catalog(struct repair *repair, struct superblock *super) {
-    const uint64_t *old = repair->catalog_nodes.items;
-    for (uint64_t i = 0; i < repair->catalog_nodes.count; i++) {
-        repair_clear(repair->claimed, old[i]);
-        repair_set(repair->keep, old[i]);
-    }
-    struct name *names = os_alloc(MATH_MAX(repair->datasets.count, 1) * sizeof *names);
-    struct repair_loader loader;
-    if (names == NULL)
-        repair->failure = STATUS_NO_MEMORY;
-    if (names != NULL && repair_loader_start(&loader, repair, DISK_OWNER_CATALOG) == STATUS_OK) {
-        const struct repair_dataset *datasets = repair->datasets.items;
-        add_entries(&loader, names, make_names(repair, names));
-        for (uint64_t i = 0; i < repair->datasets.count; i++) {
-            add_record(&loader, &datasets[i]);
-            super->next_dataset = MATH_MAX(super->next_dataset, datasets[i].id + 1);
-        }
-        super->catalog = repair_loader_end(&loader);
-        super->catalog_nodes = loader.nodes;
-    }
-    os_free(names);
-}
-
-void repair_rebuild(struct repair *repair, struct superblock *super) {
-    struct repair_dataset *datasets = repair->datasets.items;
-    for (uint64_t i = 0; repair->failure == STATUS_OK && i < repair->datasets.count; i++)
-        if (datasets[i].ranges > 0)
-            rebuild_dataset(repair, &datasets[i]);
-    if (repair->failure == STATUS_OK)
-        rebuild_catalog(repair, super);
+    trees = repair->trees.items;
+    for (uint64_t i = 0; repair->failure == STATUS_OK && i < repair->trees.count; i++)
+        if (trees[i].ranges > 0)
+            judge(repair, &trees[i]);
 }

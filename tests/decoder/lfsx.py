@@ -357,10 +357,13 @@ class Pool:
         return owner.number
 
     @staticmethod
-    def is_out_of_sight(owner, pointer):
+    def is_foreign(dataset, birth):
         """What a clone that is being freed shares is not looked at: its origin may be gone."""
-        return not isinstance(owner, int) and owner.record["state"] == DELETING \
-            and S["disk_pointer"].number(pointer, "birth") <= owner.record["origin_epoch"]
+        return dataset.record["state"] == DELETING and birth <= dataset.record["origin_epoch"]
+
+    def is_out_of_sight(self, owner, pointer):
+        return not isinstance(owner, int) \
+            and self.is_foreign(owner, S["disk_pointer"].number(pointer, "birth"))
 
     def walk_root(self, pointer, take, owner):
         """Calls take(key, value) for every item. Returns the nodes: block -> birth."""
@@ -536,6 +539,8 @@ class Pool:
         for i in range(count):
             if index(offset + i) in blocks:
                 self.problem("extent-overlap")
+            if self.is_foreign(tree.dataset, extent["birth"]):
+                continue
             checksum = int.from_bytes(checksums[8 * i:8 * i + 8], "little")
             blocks[index(offset + i)] = (extent["block"] + i, checksum, extent["birth"])
 
@@ -567,6 +572,9 @@ class Pool:
     def compare_counts(self):
         """Before the journal changes what the live trees hold."""
         for dataset in self.datasets.values():
+            dataset.births = [tree.births() for tree in dataset.trees]
+            if dataset.record["state"] == DELETING:
+                continue  # its counts mean nothing
             for tree in dataset.trees:
                 nodes, blocks, record = len(tree.nodes), len(tree.blocks), tree.record
                 shared = sum(birth <= dataset.record["origin_epoch"]
@@ -580,7 +588,6 @@ class Pool:
                     self.problem("dataset-blocks" if is_head else "snapshot-blocks")
                 if not is_head and (tree.size or 0) != record["size"]:
                     self.problem("snapshot-size")
-            dataset.births = [tree.births() for tree in dataset.trees]
 
     def compare_shares(self):
         """Before the journal, too."""

@@ -2,36 +2,48 @@
 /*
  * Goal: whatever metadata block of a pool is damaged, repair makes the pool whole, and what it
  * reports as lost is the truth: every byte that is not what it was lies in a reported range, and
- * the loss of one leaf does not cost the volume.
+ * the loss of one leaf does not cost the volume. The same of snapshots and clones.
  */
+#include "storage/lfsx/lfsx_snapshot.h"
 #include "tests/storage/lfsx/volumemodel.h"
 
-#define DISK_BYTES ((uint64_t)DISK_MIN_DEVICE_BLOCKS * DISK_BLOCK_SIZE)
+#define BLOCKS_MAX 6144u
 #define VOLUMES 2u
 #define VOLUME_SIZE (1536ull << 10)
 #define VOLUME_BLOCKS (VOLUME_SIZE / LFSX_BLOCK_SIZE)
+#define NAME_SIZE 64u
 
-static const char *const names[VOLUMES] = {"alpha", "beta"};
+/* Volumes and snapshots, and what they should hold. */
+static const struct {
+    unsigned volume; /* its number behind the first one's */
+    const char *volume_name, *snapshot;
+} things[] = {{0, "alpha", NULL},  {1, "beta", NULL},  {2, "gamma", NULL},   {0, "alpha", "one"},
+              {0, "alpha", "two"}, {1, "beta", "two"}, {2, "gamma", "three"}};
+#define THINGS ((unsigned)ARRAY_LENGTH(things))
+#define CLONE 2u
 
 struct corpus {
     struct random random;
     struct ramdisk *disk;
+    uint64_t disk_bytes;
+    unsigned things;      /* how many there are */
     unsigned char *image; /* undamaged */
-    unsigned char *contents[VOLUMES];
+    unsigned char *contents[THINGS];
     unsigned char *data;
     struct label label;
-    uint64_t blocks[DISK_MIN_DEVICE_BLOCKS]; /* metadata in use */
+    uint64_t blocks[BLOCKS_MAX]; /* metadata in use */
     unsigned count;
-    bool reported[VOLUMES][VOLUME_BLOCKS];
+    bool reported[THINGS][VOLUME_BLOCKS];
     unsigned reported_count;
     unsigned lost_blocks; /* that differ, over all cases */
     bool verbose;
 };
 
-static void write_some(struct corpus *corpus, struct lfsx_pool *pool, unsigned count) {
-    for (unsigned i = 0; i < VOLUMES; i++) {
+static void write_some(struct corpus *corpus, struct lfsx_pool *pool, unsigned volumes,
+                       unsigned count) {
+    for (unsigned i = 0; i < volumes; i++) {
         struct lfsx_volume *volume;
-        assert_int_equal(lfsx_volume_open(pool, names[i], &volume), STATUS_OK);
+        assert_int_equal(lfsx_volume_open(pool, things[i].volume_name, &volume), STATUS_OK);
         for (unsigned j = 0; j < count; j++) {
             struct operation operation = operation_random(&corpus->random, VOLUME_SIZE, 5000);
             assert_int_equal(operation_do(&operation, volume, j % 5 == 0 ? LFSX_FUA : 0),
@@ -40,6 +52,31 @@ static void write_some(struct corpus *corpus, struct lfsx_pool *pool, unsigned c
         }
         lfsx_volume_close(volume);
     }
+}
+
+/* One instant of all the volumes that have a snapshot of the name. */
+static void snapshot(struct corpus *corpus, struct lfsx_pool *pool, const char *name) {
+    const char *volumes[THINGS];
+    unsigned count = 0;
+    for (unsigned i = 0; i < THINGS; i++)
+        if (things[i].snapshot != NULL && strcmp(things[i].snapshot, name) == 0) {
+            volumes[count++] = things[i].volume_name;
+            memcpy(corpus->contents[i], corpus->contents[things[i].volume], VOLUME_SIZE);
+        }
+    assert_int_equal(lfsx_snapshot_create(pool, volumes, count, name, 0), STATUS_OK);
+}
+
+static void write_with_snapshots(struct corpus *corpus, struct lfsx_pool *pool) {
+    write_some(corpus, pool, VOLUMES, 250);
+    snapshot(corpus, pool, "one");
+    write_some(corpus, pool, VOLUMES, 60);
+    snapshot(corpus, pool, "two");
+    write_some(corpus, pool, VOLUMES, 20);
+    assert_int_equal(lfsx_clone_create(pool, "alpha", "one", "gamma"), STATUS_OK);
+    memcpy(corpus->contents[CLONE], corpus->contents[3], VOLUME_SIZE);
+    write_some(corpus, pool, VOLUMES + 1, 60);
+    snapshot(corpus, pool, "three");
+    write_some(corpus, pool, VOLUMES + 1, 30);
 }
 
 static void add_block(struct corpus *corpus, uint64_t block) {
@@ -75,35 +112,44 @@ static void find_metadata(struct corpus *corpus) {
     }
 }
 
-/* With a journal to replay, or after a clean end. */
-static void start(struct corpus *corpus, bool with_journal) {
+enum kind { KIND_CLEAN, KIND_JOURNAL, KIND_SNAPSHOTS };
+
+/* After a clean end, with a journal to replay, or with snapshots. */
+static void start(struct corpus *corpus, enum kind kind) {
+    bool with_journal = kind == KIND_JOURNAL;
     memset(corpus, 0, sizeof *corpus);
     corpus->random = random_start("repair_corpus");
     corpus->verbose = getenv("VERBOSE") != NULL;
-    corpus->disk = ramdisk_create(DISK_BYTES);
+    corpus->things = kind == KIND_SNAPSHOTS ? THINGS : VOLUMES;
+    corpus->disk_bytes =
+        (uint64_t)DISK_BLOCK_SIZE * (kind == KIND_SNAPSHOTS ? BLOCKS_MAX : DISK_MIN_DEVICE_BLOCKS);
+    corpus->disk = ramdisk_create(corpus->disk_bytes);
     pooltest_format(corpus->disk, VOLUMES, VOLUME_SIZE);
-    for (unsigned i = 0; i < VOLUMES; i++)
+    for (unsigned i = 0; i < THINGS; i++)
         corpus->contents[i] = calloc(1, VOLUME_SIZE);
     corpus->data = malloc(LFSX_BLOCK_SIZE);
-    corpus->image = malloc(DISK_BYTES);
+    corpus->image = malloc(corpus->disk_bytes);
     struct lfsx_pool *pool = pooltest_open(corpus->disk);
-    write_some(corpus, pool, 500);
+    if (kind == KIND_SNAPSHOTS)
+        write_with_snapshots(corpus, pool);
+    else
+        write_some(corpus, pool, VOLUMES, 500);
     if (with_journal) {
         assert_int_equal(pool_checkpoint_force(pool), STATUS_OK);
-        write_some(corpus, pool, 4);
+        write_some(corpus, pool, VOLUMES, 4);
         assert_int_equal(lfsx_pool_commit(pool), STATUS_OK);
-        memcpy(corpus->image, corpus->disk->content, DISK_BYTES);
+        memcpy(corpus->image, corpus->disk->content, corpus->disk_bytes);
     }
     assert_int_equal(lfsx_pool_close(pool), STATUS_OK);
     if (with_journal)
-        memcpy(corpus->disk->content, corpus->image, DISK_BYTES);
-    memcpy(corpus->image, corpus->disk->content, DISK_BYTES);
+        memcpy(corpus->disk->content, corpus->image, corpus->disk_bytes);
+    memcpy(corpus->image, corpus->disk->content, corpus->disk_bytes);
     pooltest_assert_clean(corpus->disk);
     find_metadata(corpus);
 }
 
 static void end(struct corpus *corpus) {
-    for (unsigned i = 0; i < VOLUMES; i++)
+    for (unsigned i = 0; i < THINGS; i++)
         free(corpus->contents[i]);
     free(corpus->data);
     free(corpus->image);
@@ -122,13 +168,21 @@ static void damage(struct corpus *corpus, uint64_t block, enum damage kind) {
         random_fill(&corpus->random, page, DISK_BLOCK_SIZE);
 }
 
-/* The volume's index; a volume whose name is lost is told by its number. */
-static unsigned volume_index(const char *name) {
-    for (unsigned i = 0; i < VOLUMES; i++) {
-        char found[32];
-        snprintf(found, sizeof found, "lost+found-%u", DISK_FIRST_DATASET + i);
-        if (strcmp(name, names[i]) == 0 || strcmp(name, found) == 0)
-            return i;
+/* "VOLUME" or "VOLUME@SNAPSHOT"; a volume whose name is lost is told by its number. */
+static void name_thing(char *name, unsigned index, bool found) {
+    char volume[NAME_SIZE / 2];
+    snprintf(volume, sizeof volume, "lost+found-%u", DISK_FIRST_DATASET + things[index].volume);
+    snprintf(name, NAME_SIZE, "%s%s%s", found ? volume : things[index].volume_name,
+             things[index].snapshot == NULL ? "" : "@",
+             things[index].snapshot == NULL ? "" : things[index].snapshot);
+}
+
+static unsigned thing_index(const char *name) {
+    for (unsigned i = 0; i < 2 * THINGS; i++) {
+        char text[NAME_SIZE];
+        name_thing(text, i / 2, i % 2);
+        if (strcmp(name, text) == 0)
+            return i / 2;
     }
     fail_msg("a volume of the name %s", name);
     return 0;
@@ -151,7 +205,7 @@ static void on_loss(void *context, const struct lfsx_loss *loss) {
     if (corpus->verbose)
         printf("  loss: %s %llu + %llu%s\n", loss->volume, (unsigned long long)loss->offset,
                (unsigned long long)loss->length, loss->doubtful ? " doubtful" : "");
-    unsigned index = volume_index(loss->volume);
+    unsigned index = thing_index(loss->volume);
     for (uint64_t i = loss->offset / LFSX_BLOCK_SIZE;
          i < MATH_MIN((loss->offset + loss->length) / LFSX_BLOCK_SIZE, VOLUME_BLOCKS); i++) {
         corpus->reported[index][i] = true;
@@ -169,6 +223,8 @@ static struct lfsx_repair_summary repair(struct corpus *corpus, enum lfsx_repair
                                           .context = corpus};
     struct lfsx_repair_summary summary;
     assert_int_equal(lfsx_repair(&corpus->disk->device, &options, &summary), STATUS_OK);
+    if (level == LFSX_REPAIR_ALL && summary.remaining > 0)
+        pooltest_assert_clean(corpus->disk); /* says what */
     return summary;
 }
 
@@ -185,31 +241,33 @@ static void compare(struct corpus *corpus, struct lfsx_volume *volume, unsigned 
         bool same = memcmp(corpus->data, corpus->contents[index] + i * LFSX_BLOCK_SIZE,
                            LFSX_BLOCK_SIZE) == 0;
         corpus->lost_blocks += !same;
-        if (!same && !corpus->reported[index][i])
-            fail_msg("block %llu of %s differs, and was not reported", (unsigned long long)i,
-                     names[index]);
+        if (!same && !corpus->reported[index][i]) {
+            char name[NAME_SIZE];
+            name_thing(name, index, false);
+            fail_msg("block %llu of %s differs, and was not reported", (unsigned long long)i, name);
+        }
     }
 }
 
 static bool open_named(struct lfsx_pool *pool, unsigned index, struct lfsx_volume **volume) {
-    char found[32];
-    snprintf(found, sizeof found, "lost+found-%u", DISK_FIRST_DATASET + index);
-    return lfsx_volume_open(pool, names[index], volume) == STATUS_OK ||
+    char name[NAME_SIZE], found[NAME_SIZE];
+    name_thing(name, index, false);
+    name_thing(found, index, true);
+    return lfsx_volume_open(pool, name, volume) == STATUS_OK ||
            lfsx_volume_open(pool, found, volume) == STATUS_OK;
 }
 
 /* The pool takes writes again, and its volumes hold what they held but for what was reported. */
-static void verify(struct corpus *corpus, unsigned volumes_that_may_miss) {
+static void verify(struct corpus *corpus) {
     struct lfsx_pool *pool = pooltest_open(corpus->disk);
-    for (unsigned i = 0; i < VOLUMES; i++) {
+    for (unsigned i = corpus->things; i-- > 0;) {
         struct lfsx_volume *volume;
-        if (!open_named(pool, i, &volume)) {
-            assert_true(volumes_that_may_miss-- > 0);
-            continue;
-        }
+        if (!open_named(pool, i, &volume))
+            fail_msg("thing %u is not there any more", i);
         compare(corpus, volume, i);
-        assert_int_equal(pooltest_write(volume, 0, corpus->data, LFSX_BLOCK_SIZE, LFSX_FUA),
-                         STATUS_OK);
+        if (things[i].snapshot == NULL)
+            assert_int_equal(pooltest_write(volume, 0, corpus->data, LFSX_BLOCK_SIZE, LFSX_FUA),
+                             STATUS_OK);
         lfsx_volume_close(volume);
     }
     assert_int_equal(lfsx_pool_close(pool), STATUS_OK);
@@ -225,21 +283,22 @@ static void is_leaf_or_less(struct corpus *corpus, uint64_t block) {
         block >= corpus->label.geometry.data_start && block < corpus->label.geometry.data_end;
     if (!is_node || le64_get(node->owner) == DISK_OWNER_CATALOG || node->level > 0)
         return;
-    assert_true(corpus->reported_count < VOLUME_BLOCKS / 2);
+    /* Everything that has the leaf loses it. */
+    assert_true(corpus->reported_count < corpus->things / VOLUMES * VOLUME_BLOCKS / 2);
 }
 
-static void single(bool with_journal) {
+static void single(enum kind pool, enum damage first) {
     static struct corpus corpus;
-    start(&corpus, with_journal);
+    start(&corpus, pool);
     for (unsigned i = 0; i < corpus.count; i++)
-        for (enum damage kind = 0; kind < DAMAGES; kind++) {
-            memcpy(corpus.disk->content, corpus.image, DISK_BYTES);
+        for (enum damage kind = first; kind < DAMAGES; kind++) {
+            memcpy(corpus.disk->content, corpus.image, corpus.disk_bytes);
             damage(&corpus, corpus.blocks[i], kind);
             if (corpus.verbose)
                 printf("block %llu, damage %u\n", (unsigned long long)corpus.blocks[i], kind);
             struct lfsx_repair_summary summary = repair(&corpus, LFSX_REPAIR_ALL);
             assert_int_equal(summary.remaining, 0);
-            verify(&corpus, 0);
+            verify(&corpus);
             is_leaf_or_less(&corpus, corpus.blocks[i]);
         }
     printf("%u blocks damaged, %u blocks of data lost\n", corpus.count * DAMAGES,
@@ -249,20 +308,24 @@ static void single(bool with_journal) {
 
 static void every_block(void **state) {
     (void)state;
-    single(false);
+    single(KIND_CLEAN, DAMAGE_FLIP);
 }
 
 static void every_block_with_a_journal(void **state) {
     (void)state;
-    single(true);
+    single(KIND_JOURNAL, DAMAGE_FLIP);
 }
 
-static void pairs(void **state) {
+static void every_block_with_snapshots(void **state) {
     (void)state;
+    single(KIND_SNAPSHOTS, DAMAGE_GARBLE);
+}
+
+static void damage_pairs(enum kind kind, uint64_t cases) {
     static struct corpus corpus;
-    start(&corpus, false);
-    for (uint64_t i = random_scale(150); i > 0; i--) {
-        memcpy(corpus.disk->content, corpus.image, DISK_BYTES);
+    start(&corpus, kind);
+    for (uint64_t i = random_scale(cases); i > 0; i--) {
+        memcpy(corpus.disk->content, corpus.image, corpus.disk_bytes);
         uint64_t nodes = corpus.count - 2 - 2 * DISK_RING_SLOTS;
         uint64_t one = corpus.blocks[random_below(&corpus.random, nodes)];
         uint64_t two = corpus.blocks[random_below(&corpus.random, nodes)];
@@ -272,16 +335,26 @@ static void pairs(void **state) {
             printf("blocks %llu and %llu\n", (unsigned long long)one, (unsigned long long)two);
         struct lfsx_repair_summary summary = repair(&corpus, LFSX_REPAIR_ALL);
         assert_int_equal(summary.remaining, 0);
-        verify(&corpus, 0);
+        verify(&corpus);
     }
     end(&corpus);
+}
+
+static void pairs(void **state) {
+    (void)state;
+    damage_pairs(KIND_CLEAN, 150);
+}
+
+static void pairs_with_snapshots(void **state) {
+    (void)state;
+    damage_pairs(KIND_SNAPSHOTS, 25);
 }
 
 /* Both copies of the newest superblock: the pool goes back, and says so. */
 static void newest_superblock(void **state) {
     (void)state;
     static struct corpus corpus;
-    start(&corpus, false);
+    start(&corpus, KIND_CLEAN);
     static struct ring ring;
     struct superblock super;
     assert_int_equal(ring_read(&corpus.disk->device, &corpus.label, &ring), STATUS_OK);
@@ -296,7 +369,7 @@ static void newest_superblock(void **state) {
     summary = repair(&corpus, LFSX_REPAIR_ALL);
     assert_int_equal(summary.remaining, 0);
     assert_true(corpus.reported_count > 0);
-    verify(&corpus, 0);
+    verify(&corpus);
     end(&corpus);
 }
 
@@ -304,9 +377,9 @@ static void newest_superblock(void **state) {
 static void preen(void **state) {
     (void)state;
     static struct corpus corpus;
-    start(&corpus, false);
+    start(&corpus, KIND_CLEAN);
     for (unsigned i = 0; i < corpus.count; i++) {
-        memcpy(corpus.disk->content, corpus.image, DISK_BYTES);
+        memcpy(corpus.disk->content, corpus.image, corpus.disk_bytes);
         damage(&corpus, corpus.blocks[i], DAMAGE_FLIP);
         bool is_node = corpus.blocks[i] >= corpus.label.geometry.data_start &&
                        corpus.blocks[i] < corpus.label.geometry.data_end;
@@ -314,7 +387,7 @@ static void preen(void **state) {
         assert_int_equal(summary.losses, 0);
         assert_int_equal(summary.remaining > 0, is_node);
         if (!is_node) {
-            verify(&corpus, 0);
+            verify(&corpus);
             continue;
         }
         assert_int_equal(summary.actions, 0);
@@ -326,32 +399,32 @@ static void preen(void **state) {
 static void power_cuts(void **state) {
     (void)state;
     static struct corpus corpus;
-    start(&corpus, false);
+    start(&corpus, KIND_CLEAN);
     struct ramdisk *whole = corpus.disk;
     for (unsigned i = 0; i < 12 && i < corpus.count; i++) {
         for (uint64_t cut = 1;; cut++) {
-            memcpy(whole->content, corpus.image, DISK_BYTES);
+            memcpy(whole->content, corpus.image, corpus.disk_bytes);
             corpus.disk = whole;
             damage(&corpus, corpus.blocks[i], DAMAGE_GARBLE);
-            struct ramdisk *cutting = ramdisk_from(whole->content, DISK_BYTES);
+            struct ramdisk *cutting = ramdisk_from(whole->content, corpus.disk_bytes);
             ramdisk_record(cutting);
             cutting->cut_random = (struct random){random_next(&corpus.random)};
             cutting->cut_after = cut;
             corpus.disk = cutting;
             repair(&corpus, LFSX_REPAIR_ALL);
             bool was_cut = cutting->left_over != NULL;
-            static bool reported[VOLUMES][VOLUME_BLOCKS];
+            static bool reported[THINGS][VOLUME_BLOCKS];
             memcpy(reported, corpus.reported, sizeof reported);
             if (was_cut)
-                memcpy(whole->content, cutting->left_over, DISK_BYTES);
+                memcpy(whole->content, cutting->left_over, corpus.disk_bytes);
             ramdisk_destroy(cutting);
             corpus.disk = whole;
             if (!was_cut)
                 break;
             assert_int_equal(repair(&corpus, LFSX_REPAIR_ALL).remaining, 0);
-            for (unsigned j = 0; j < VOLUMES * VOLUME_BLOCKS; j++)
+            for (unsigned j = 0; j < THINGS * VOLUME_BLOCKS; j++)
                 ((bool *)corpus.reported)[j] |= ((bool *)reported)[j];
-            verify(&corpus, 0);
+            verify(&corpus);
         }
     }
     end(&corpus);
@@ -359,9 +432,14 @@ static void power_cuts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_block), cmocka_unit_test(every_block_with_a_journal),
-        cmocka_unit_test(pairs),       cmocka_unit_test(newest_superblock),
-        cmocka_unit_test(preen),       cmocka_unit_test(power_cuts),
+        cmocka_unit_test(every_block),
+        cmocka_unit_test(every_block_with_a_journal),
+        cmocka_unit_test(every_block_with_snapshots),
+        cmocka_unit_test(pairs_with_snapshots),
+        cmocka_unit_test(pairs),
+        cmocka_unit_test(newest_superblock),
+        cmocka_unit_test(preen),
+        cmocka_unit_test(power_cuts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
