@@ -12,7 +12,7 @@ FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_PROGRAMS := $(FUZZ_TARGETS:%=$(FUZZ)/fuzz_%)
 FUZZ_SHARED := $(addprefix tests/fuzz/,common.c everything.c everything_share.c image.c \
                  reseal.c)
-FUZZ_SOURCES := $(HOST_SOURCES) kernel/block/gpt.c $(FUZZ_SHARED)
+FUZZ_SOURCES := $(HOST_SOURCES) kernel/block/gpt.c tests/fuzz/edits.c $(FUZZ_SHARED)
 # What makes a run unlike another is replaced by tests/fuzz/common.c.
 FUZZ_LINK := -Wl,--wrap=os_random,--wrap=os_wall_clock_ns
 
