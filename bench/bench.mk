@@ -13,3 +13,14 @@ $(BUILD)/bench/snapshot: $(BUILD)/host/bench/snapshot.o $(HOST_LIBRARY)
 .PHONY: bench-snapshot
 bench-snapshot: $(BUILD)/bench/snapshot ## measure what a snapshot of a volume of 1 TiB costs
 	@$<
+
+DEVICE_BENCH_SOURCES := $(call sources,base storage host/sim) bench/device.c
+
+$(BUILD)/bench/device: $(DEVICE_BENCH_SOURCES:%.c=$(BUILD)/host/%.o)
+	@mkdir -p $(@D)
+	@echo "  LINK    $@"
+	@$(CC) $(HOST_CFLAGS) $^ -o $@
+
+.PHONY: bench-device
+bench-device: $(BUILD)/bench/device ## measure what a modelled SSD and disk get to do
+	@$<

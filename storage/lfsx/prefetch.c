@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/checksum.h"
 #include "base/math.h"
+#include "base/mem.h"
 #include "storage/lfsx/pool.h"
 
 #define THREADS 2u
@@ -18,6 +19,7 @@
 #define PIECE 128u       /* blocks read together: 512 KiB */
 #define PIECE_REQUESTS 32u
 #define WINDOW_MAX 1024u /* 4 MiB ahead of a reader, */
+#define WINDOW_UNIT 16u  /* so that it ends where reads do */
 #define WINDOW_SHARE 16u /* and not more than this part of the cache */
 
 struct fetch {
@@ -40,8 +42,8 @@ struct fetcher {
 struct prefetcher {
     struct os_mutex lock; /* guards what follows up to the threads, and every file's `fetching` */
     struct os_condition wake, done;
-    struct fetch queue[QUEUE]; /* a ring */
-    unsigned first, count;
+    struct fetch queue[QUEUE]; /* in order of arrival */
+    unsigned count;
     bool stopping;
     unsigned started;
     struct fetcher fetchers[THREADS];
@@ -105,23 +107,36 @@ static void fetch_range(struct fetcher *fetcher, const struct fetch *fetch) {
     }
 }
 
+/* Takes the oldest request for a file that no other thread reads: two at once would have a disk go
+ * to and fro. False if there is none. */
+static bool take_fetch(struct prefetcher *p, struct fetch *fetch) {
+    unsigned i = 0;
+    while (i < p->count && p->queue[i].file->readahead.busy)
+        i++;
+    if (i == p->count)
+        return false;
+    *fetch = p->queue[i];
+    memmove(&p->queue[i], &p->queue[i + 1], (--p->count - i) * sizeof *fetch);
+    return true;
+}
+
 static void fetch_all(void *argument) {
     struct fetcher *fetcher = argument;
     struct prefetcher *p = fetcher->pool->prefetcher;
+    struct fetch fetch;
     os_mutex_lock(&p->lock);
     while (!p->stopping) {
-        if (p->count == 0) {
+        if (!take_fetch(p, &fetch)) {
             os_condition_wait(&p->wake, &p->lock, OS_FOREVER);
             continue;
         }
-        struct fetch fetch = p->queue[p->first];
-        p->first = (p->first + 1) % QUEUE;
-        p->count--;
+        fetch.file->readahead.busy = true;
         os_mutex_unlock(&p->lock);
         fetch_range(fetcher, &fetch);
         os_mutex_lock(&p->lock);
-        if (--fetch.file->readahead.fetching == 0)
-            os_condition_broadcast(&p->done);
+        fetch.file->readahead.busy = false;
+        fetch.file->readahead.fetching--;
+        os_condition_broadcast(&p->done);
     }
     os_mutex_unlock(&p->lock);
 }
@@ -130,7 +145,7 @@ static void enqueue(struct prefetcher *p, struct file *file, const struct readah
     os_mutex_lock(&p->lock);
     ASSERT(!file->readahead.closing);
     if (p->count < QUEUE) {
-        p->queue[(p->first + p->count++) % QUEUE] = (struct fetch){file, *range};
+        p->queue[p->count++] = (struct fetch){file, *range};
         file->readahead.fetching++;
         os_condition_signal(&p->wake);
     }
@@ -142,6 +157,7 @@ void prefetch_note(struct file *file, uint64_t first, uint64_t count) {
     if (pool->prefetcher == NULL || count >= LARGE_BLOCKS)
         return;
     uint64_t window = MATH_MIN(WINDOW_MAX, datacache_limit(&pool->data) / WINDOW_SHARE);
+    window = math_round_down(window, WINDOW_UNIT);
     struct readahead_range range;
     if (readahead_note(&file->readahead, first, count, window, &range))
         enqueue(pool->prefetcher, file, &range);
@@ -197,8 +213,8 @@ void prefetch_stop(struct lfsx_pool *pool) {
         return;
     os_mutex_lock(&p->lock);
     __atomic_store_n(&p->stopping, true, __ATOMIC_RELAXED);
-    for (; p->count > 0; p->count--, p->first = (p->first + 1) % QUEUE)
-        p->queue[p->first].file->readahead.fetching--;
+    for (; p->count > 0; p->count--)
+        p->queue[p->count - 1].file->readahead.fetching--;
     os_condition_broadcast(&p->wake);
     os_mutex_unlock(&p->lock);
     for (unsigned i = 0; i < p->started; i++) {

@@ -29,8 +29,10 @@ struct readahead_stream {
 struct readahead {
     struct os_mutex lock; /* guards all; below every other lock */
     struct readahead_stream streams[READAHEAD_STREAMS];
-    uint64_t clock;    /* counts reads */
-    unsigned fetching; /* prefetch.c's, with its lock: requests for this file not done yet */
+    uint64_t clock; /* counts reads */
+    /* prefetch.c's, with its lock */
+    unsigned fetching; /* requests for this file not done yet */
+    bool busy;         /* one of them is being done */
     bool closing;
 };
 
