@@ -19,6 +19,8 @@ static void init_locks(struct lfsx_pool *pool) {
     os_condition_init(&pool->commit_done);
     os_condition_init(&pool->keeper_wake);
     os_mutex_init(&pool->state_lock);
+    os_condition_init(&pool->loaded);
+    list_init(&pool->loads);
     reaper_init(&pool->reaper);
 }
 
@@ -31,6 +33,7 @@ static void destroy_locks(struct lfsx_pool *pool) {
     os_condition_destroy(&pool->commit_done);
     os_condition_destroy(&pool->keeper_wake);
     os_mutex_destroy(&pool->state_lock);
+    os_condition_destroy(&pool->loaded);
     reaper_destroy(&pool->reaper);
 }
 

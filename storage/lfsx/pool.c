@@ -169,7 +169,34 @@ static enum status read_node(struct lfsx_pool *pool, const struct btree_miss *mi
     return status;
 }
 
-enum status pool_load(struct lfsx_pool *pool, const struct btree_miss *miss) {
+/* A node that a thread reads, on its stack. */
+struct load {
+    struct list_node link;
+    uint64_t block;
+};
+
+/* Whether the caller is to read the block; else somebody did meanwhile. */
+static bool load_begin(struct lfsx_pool *pool, struct load *load) {
+    bool waited = false;
+    os_mutex_lock(&pool->state_lock);
+    LIST_FOR_EACH(link, &pool->loads)
+    waited |= LIST_CONTAINER(link, struct load, link)->block == load->block;
+    if (waited)
+        os_condition_wait(&pool->loaded, &pool->state_lock, OS_FOREVER);
+    else
+        list_push_back(&pool->loads, &load->link);
+    os_mutex_unlock(&pool->state_lock);
+    return !waited;
+}
+
+static void load_end(struct lfsx_pool *pool, struct load *load) {
+    os_mutex_lock(&pool->state_lock);
+    list_remove(&load->link);
+    os_condition_broadcast(&pool->loaded);
+    os_mutex_unlock(&pool->state_lock);
+}
+
+static enum status load(struct lfsx_pool *pool, const struct btree_miss *miss) {
     struct disk_node *page = os_page_alloc(DISK_BLOCK_SIZE);
     if (page == NULL)
         return STATUS_NO_MEMORY;
@@ -181,6 +208,15 @@ enum status pool_load(struct lfsx_pool *pool, const struct btree_miss *miss) {
     os_rwlock_lock_exclusive(&pool->lock);
     status = cache_add_clean(&pool->cache, page, miss->pointer.block);
     os_rwlock_unlock_exclusive(&pool->lock);
+    return status;
+}
+
+enum status pool_load(struct lfsx_pool *pool, const struct btree_miss *miss) {
+    struct load own = {.block = miss->pointer.block};
+    if (!load_begin(pool, &own))
+        return STATUS_OK;
+    enum status status = load(pool, miss);
+    load_end(pool, &own);
     return status;
 }
 

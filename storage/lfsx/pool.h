@@ -79,13 +79,16 @@ struct lfsx_pool {
 
     struct reaper reaper; /* has its own lock */
 
-    struct os_mutex state_lock; /* guards the two below */
+    struct os_mutex state_lock; /* guards those below */
+    struct list_node loads;     /* nodes that are being read (pool.c) */
+    struct os_condition loaded;
     enum status failure;
     struct lfsx_pool_statistics statistics;
 };
 
-/* Reads a node that an operation missed and adds it to the cache. No lock held. IO, CHECKSUM and
- * CORRUPT are logged with the address; NO_MEMORY. */
+/* Reads a node that an operation missed and adds it to the cache; or waits for another thread that
+ * does just that, whose error it does not learn: OK asks for another attempt anyway. No lock held.
+ * IO, CHECKSUM and CORRUPT are logged with the address; NO_MEMORY. */
 enum status pool_load(struct lfsx_pool *pool, const struct btree_miss *miss);
 
 /*
