@@ -59,6 +59,9 @@ struct model_cell {
     bool looked_at;
 };
 
+/* Whether it can be brought back once it is deleted. */
+enum model_keep { MODEL_KEEP_NOT, MODEL_KEEP_PERHAPS, MODEL_KEEP };
+
 /* One volume from its creation on; a name may have several after each other, and a rollback gives
  * one another name. */
 struct model_instance {
@@ -66,6 +69,8 @@ struct model_instance {
     uint64_t size;
     uint32_t first_cell, cell_count;
     unsigned char *content; /* as of the newest operation */
+    enum model_keep keep;
+    uint64_t kept_until; /* it is deleted, and can be brought back until then; 0: it cannot */
 };
 
 /* One snapshot of one volume. Those with the same operation were taken together. */

@@ -35,7 +35,7 @@ struct seen *observation_add(struct observation *o, const char *name, int volume
     struct seen *one = &o->all[o->count++];
     snprintf(one->name, sizeof one->name, "%s", name);
     one->volume = volume;
-    one->cloned = false;
+    one->cloned = one->kept = false;
     one->id = id;
     one->size = size;
     one->bad_blocks = 0;
@@ -58,6 +58,7 @@ void observation_copy(struct observation *to, const struct observation *from) {
         const struct seen *one = &from->all[i];
         struct seen *copy = observation_add(to, one->name, one->volume, one->id, one->size);
         copy->cloned = one->cloned;
+        copy->kept = one->kept;
         memcpy(copy->content, one->content, one->size);
     }
 }
@@ -103,7 +104,8 @@ enum status observe_content(struct seen *one, struct lfsx_volume *volume, bool t
 }
 
 static bool note_volume(void *context, const struct lfsx_volume_info *info) {
-    observation_add(context, info->name, -1, info->id, info->size);
+    observation_add(context, info->name, -1, info->id, info->size)->kept =
+        info->keep_deleted_ns > 0;
     return true;
 }
 

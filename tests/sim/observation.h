@@ -13,6 +13,7 @@ struct seen {
     char name[LFSX_NAME_MAX + 1];
     int volume;  /* a snapshot's: index of its volume; else -1 */
     bool cloned; /* a snapshot */
+    bool kept;   /* a volume: once it is deleted */
     uint64_t id, size;
     unsigned char *content;
     uint64_t capacity;

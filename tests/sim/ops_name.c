@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Creations and deletions, and what the model learns of them. */
+/* Creations, deletions and what brings volumes back, and what the model learns of them. */
 #include "base/math.h"
+#include "base/os.h"
 #include "tests/sim/sim_test.h"
 
 #define ATTEMPTS 3u
+#define KEEP_NS 20000000000ull
 
 bool name_is_idle(const struct run *run, unsigned name) {
     return run->users[name] == 0 && !run->creating[name] && !run->deleting[name];
@@ -66,26 +68,67 @@ void op_create(struct run *run, unsigned name, uint64_t size) {
     run_expect(run, status, RUN_MAY(STATUS_NO_SPACE), "a creation");
 }
 
-/* Deletes it with its snapshots, or finds that it cannot be done. */
+struct snapshots {
+    bool any, cloned;
+};
+
+static struct snapshots snapshots_of(const struct run *run, unsigned instance) {
+    struct snapshots snapshots = {0};
+    for (uint32_t i = 0; i < run->model.snapshot_count; i++) {
+        if (run->model.snapshots[i].instance != instance)
+            continue;
+        snapshots.any |= model_has_snapshot(&run->model, i);
+        snapshots.cloned |= run->model.snapshots[i].cloned;
+    }
+    return snapshots;
+}
+
+/* With its snapshots, or in vain if it has any; unless it can be brought back with them. */
 void op_delete(struct run *run, unsigned name) {
     unsigned instance = (unsigned)model_present(&run->model, name);
-    bool has_snapshots = false;
-    bool cloned = false;
-    for (uint32_t i = 0; i < run->model.snapshot_count; i++) {
-        bool counts = run->model.snapshots[i].instance == instance;
-        has_snapshots |= counts && model_has_snapshot(&run->model, i);
-        cloned |= counts && run->model.snapshots[i].cloned;
-    }
-    bool with_snapshots = has_snapshots && run_one_in(run, 2);
+    struct snapshots snapshots = snapshots_of(run, instance);
+    enum model_keep keep = run->model.instances[instance].keep;
+    uint32_t flags = keep == MODEL_KEEP_NOT || run_one_in(run, 4) ? LFSX_DELETE_NOW : 0;
+    if (snapshots.any && run_one_in(run, 2))
+        flags |= LFSX_DELETE_SNAPSHOTS;
     run->deleting[name] = true;
     uint32_t op = model_begin(&run->model, run_now(run));
     model_rename(&run->model, op, name, -1);
-    enum status status =
-        lfsx_volume_delete(run->pool, model_name(name), with_snapshots ? LFSX_DELETE_SNAPSHOTS : 0);
+    enum status status = lfsx_volume_delete(run->pool, model_name(name), flags);
     name_finish(run, name, op, status, false);
     run->deleting[name] = false;
-    bool may_be_busy = with_snapshots ? cloned : has_snapshots;
+    if (status == STATUS_OK && keep == MODEL_KEEP && flags == 0)
+        run->model.instances[instance].kept_until = os_now_ns() + KEEP_NS;
+    bool for_good = keep != MODEL_KEEP || flags != 0;
+    bool homeless = snapshots.any && (flags & LFSX_DELETE_SNAPSHOTS) == 0;
+    bool may_be_busy = snapshots.cloned || (for_good && homeless);
     run_expect(run, status, may_be_busy ? RUN_MAY(STATUS_BUSY) : 0, "a deletion");
-    if (status == STATUS_OK && has_snapshots && !with_snapshots)
+    if (status == STATUS_OK && homeless && (flags & LFSX_DELETE_NOW) != 0)
         report_violation("volume %s was deleted with its snapshots", model_name(name));
+}
+
+void op_keep(struct run *run, unsigned name) {
+    struct model_instance *own = &run->model.instances[model_present(&run->model, name)];
+    unsigned instance = (unsigned)(own - run->model.instances);
+    run->users[name]++;
+    enum status status = lfsx_volume_protect(run->pool, model_name(name), false, KEEP_NS);
+    run->users[name]--;
+    run->model.instances[instance].keep = status == STATUS_OK ? MODEL_KEEP : MODEL_KEEP_PERHAPS;
+    run_expect(run, status, RUN_MAY(STATUS_NO_SPACE), "protecting a volume");
+}
+
+void op_undelete(struct run *run, unsigned instance, unsigned name) {
+    uint64_t until = run->model.instances[instance].kept_until;
+    run->model.instances[instance].kept_until = 0;
+    run->creating[name] = true;
+    uint32_t op = model_begin(&run->model, run_now(run));
+    model_rename(&run->model, op, name, (int)instance);
+    enum status status =
+        lfsx_volume_undelete(run->pool, run->model.instances[instance].id, model_name(name));
+    name_finish(run, name, op, status, true);
+    run->creating[name] = false;
+    bool may_be_gone = os_now_ns() >= until;
+    run_expect(run, status,
+               RUN_MAY(STATUS_NO_SPACE) | (may_be_gone ? RUN_MAY(STATUS_NOT_FOUND) : 0),
+               "bringing a volume back");
 }

@@ -25,7 +25,7 @@ static struct plan ordinary(struct sim_random *random) {
         .clients = one_or(random, 1, 6),
         .ops = one_or(random, 5, 40),
         .volumes = one_or(random, 1, 3),
-        .names = 4,
+        .names = 6,
         .preempt = one_or(random, 0, 3) * 10,
         .flush_one_in = sim_random_one_in(random, 4) ? 0 : one_or(random, 3, 20),
         .fua_one_in = sim_random_one_in(random, 3) ? 0 : one_or(random, 2, 12),

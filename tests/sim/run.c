@@ -186,6 +186,7 @@ void run_init_from(struct run *run, const struct plan *plan, uint64_t seed,
         }
         unsigned instance = model_add_instance(&run->model, one->size, one->content);
         run->model.instances[instance].id = one->id;
+        run->model.instances[instance].keep = one->kept ? MODEL_KEEP : MODEL_KEEP_NOT;
         model_set_present(&run->model, model_name_number(one->name), instance);
     }
     start_recording(run);

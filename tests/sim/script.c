@@ -16,7 +16,9 @@ enum kind {
     SNAPSHOT_DELETE, /* these four the oldest of `volume` */
     CLONE,
     ROLLBACK,
-    SETTLE
+    SETTLE,
+    KEEP,
+    UNDELETE /* the first that can be brought back */
 };
 #define ALL MODEL_NAMES
 
@@ -61,7 +63,9 @@ static const struct step steps[] = {
     {"delete the other snapshot", SNAPSHOT_DELETE, 1, 0, 0, false, 0},
     {"settle", SETTLE, 0, 0, 0, false, 0},
     {"roll back", ROLLBACK, 1, 0, 0, false, 0},
+    {"keep the other volume if it is deleted", KEEP, 1, 0, 0, false, 0},
     {"delete the other volume", DELETE, 1, 0, 0, false, 0},
+    {"bring it back", UNDELETE, 1, 0, 0, false, 0},
     {"delete", DELETE, 0, 0, 0, false, 0},
 };
 #define STEPS (sizeof steps / sizeof *steps)
@@ -161,6 +165,14 @@ static void do_step(struct client *client, const struct step *step) {
     case CLONE:
     case ROLLBACK:
         use_snapshot(run, step);
+        return;
+    case KEEP:
+        if (there)
+            op_keep(run, step->volume);
+        return;
+    case UNDELETE:
+        if (!there)
+            bring_back(run, step->volume);
         return;
     case SETTLE:
         op_settle(run);

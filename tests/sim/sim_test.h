@@ -135,6 +135,10 @@ unsigned name_of_instance(struct run *run, int instance);
 bool name_is_idle(const struct run *run, unsigned name);
 void op_create(struct run *run, unsigned name, uint64_t size);
 void op_delete(struct run *run, unsigned name);
+/* From now on it can be brought back for a while after it was deleted. */
+void op_keep(struct run *run, unsigned name);
+/* Brings a deleted volume back under a free name. */
+void op_undelete(struct run *run, unsigned instance, unsigned name);
 /* Ends an operation that gave a name to a volume, or took it away: whether the name exists then is
  * looked up. */
 void name_finish(struct run *run, unsigned name, uint32_t op, enum status status, bool exists_then);
@@ -159,6 +163,8 @@ void op_settle(struct run *run);
 
 void workload_client(struct client *client);
 void workload_prepare(struct client *client);
+/* Brings back a volume that was deleted, under a free name; false: there is none. */
+bool bring_back(struct run *run, unsigned name);
 
 /* ---- script.c: what one of them does step by step ---- */
 

@@ -63,14 +63,28 @@ static void do_data(struct client *client) {
     range_release(client);
 }
 
+bool bring_back(struct run *run, unsigned name) {
+    for (uint32_t i = 0; i < run->model.instance_count; i++) {
+        if (run->model.instances[i].kept_until == 0)
+            continue;
+        op_undelete(run, i, name);
+        return true;
+    }
+    return false;
+}
+
 static void do_name(struct run *run) {
     unsigned name = (unsigned)run_below(run, run->plan.names);
     if (!name_is_idle(run, name))
         return;
-    if (model_present(&run->model, name) >= 0)
+    if (model_present(&run->model, name) < 0) {
+        if (!run_one_in(run, 2) || !bring_back(run, name))
+            op_create(run, name, draw_size(run));
+    } else if (run_one_in(run, 3)) {
+        op_keep(run, name);
+    } else {
         op_delete(run, name);
-    else
-        op_create(run, name, draw_size(run));
+    }
 }
 
 /* ---- snapshots ---- */
