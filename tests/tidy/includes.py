@@ -26,7 +26,8 @@ MAY_INCLUDE = {
     "services": ["base", "storage/lfsx/lfsx.h", "storage/lfsx/lfsx_share.h",
                  "storage/lfsx/lfsx_snapshot.h", "storage/lfsx/lfsx_space.h", "net/net.h"],
     "tools": ["base", "host/host.h", "storage/lfsx/lfsx.h", "storage/lfsx/lfsx_print.h",
-              "storage/lfsx/lfsx_snapshot.h", "storage/lfsx/lfsx_space.h", "services", "net/net.h",
+              "storage/lfsx/lfsx_share.h", "storage/lfsx/lfsx_snapshot.h",
+              "storage/lfsx/lfsx_space.h", "services", "net/net.h",
               "tools/text"],
 }
 COMPOSERS = ("kernel/main.c", "tests", "bench")

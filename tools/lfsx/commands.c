@@ -2,6 +2,7 @@
 #include "tools/lfsx/commands.h"
 
 #include "base/format.h"
+#include "storage/lfsx/lfsx_share.h"
 #include "storage/lfsx/lfsx_space.h"
 #include "tools/text/size.h"
 #include "tools/text/time.h"
@@ -42,7 +43,9 @@ static enum status delete (struct lfsx_pool *pool, const struct words *words) {
     const char *at = strchr(words->at[0], '@');
     uint32_t flags = (words->snapshots ? LFSX_DELETE_SNAPSHOTS : 0) |
                      (words->now ? LFSX_DELETE_NOW : 0);
-    enum status status; if (at == NULL){status = lfsx_volume_delete(pool, words->at[0], flags);}
+    enum status status; if (at == NULL){status = lfsx_volume_delete(pool, words->at[0], flags);
+                                        if (status == STATUS_NOT_FOUND)
+                                            status = lfsx_share_delete(pool, words->at[0], flags);}
 else {
     char *volume = strndup(words->at[0], (size_t)(at - words->at[0]));
     status = volume == NULL ? STATUS_NO_MEMORY : lfsx_snapshot_delete(pool, volume, at + 1);
@@ -250,4 +253,18 @@ const struct command commands[] = {
      "so "
      "many intervals",
      schedule},
+    {"share", 1, 1, false,
+     "SHARE\n            make an empty share, a tree of directories and files", share_create},
+    {"ls", 1, 2, true,
+     "SHARE|SHARE@SNAPSHOT [PATH] [--json]\n            show what a directory of a share holds",
+     share_list},
+    {"put", 3, 3, false, "SHARE PATH FILE|-\n            copy a file into a share", share_put},
+    {"get", 3, 3, true,
+     "SHARE|SHARE@SNAPSHOT PATH FILE|-\n            copy a file out of a share or its snapshot",
+     share_get},
+    {"mkdir", 2, 2, false, "SHARE PATH\n            make a directory in a share", share_mkdir},
+    {"rm", 2, 2, false, "SHARE PATH\n            remove a file or an empty directory of a share",
+     share_remove},
+    {"mv", 3, 3, false, "SHARE PATH PATH\n            move a name in a share, replacing another",
+     share_move},
     {NULL, 0, 0, false, NULL, NULL}};

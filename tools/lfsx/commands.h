@@ -34,4 +34,13 @@ enum status complain(const char *word, const char *what);
 /* list.c */
 enum status list_run(struct lfsx_pool *pool, const struct words *words);
 
+/* share.c */
+enum status share_create(struct lfsx_pool *pool, const struct words *words);
+enum status share_list(struct lfsx_pool *pool, const struct words *words);
+enum status share_put(struct lfsx_pool *pool, const struct words *words);
+enum status share_get(struct lfsx_pool *pool, const struct words *words);
+enum status share_mkdir(struct lfsx_pool *pool, const struct words *words);
+enum status share_remove(struct lfsx_pool *pool, const struct words *words);
+enum status share_move(struct lfsx_pool *pool, const struct words *words);
+
 #endif

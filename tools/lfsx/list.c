@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The list of volumes and snapshots, for people and as JSON. */
 #include "base/format.h"
+#include "storage/lfsx/lfsx_share.h"
 #include "tools/lfsx/commands.h"
 #include "tools/text/json.h"
 #include "tools/text/time.h"
@@ -152,10 +153,37 @@ static void print_pool(struct lfsx_pool *pool, bool json) {
     printf("number  %-20s %7s %10s %10s  %s\n", "name", "size", "data", "its own", "created");
 }
 
+static bool show_share(void *context, const struct lfsx_share_info *info) {
+    struct listing *listing = context;
+    char data[FORMAT_BYTES_SIZE];
+    char time[TIME_TEXT_SIZE];
+    if (listing->json) {
+        printf("%s{\"id\": %" PRIu64 ", \"name\": ", listing->later ? ", " : "", info->id);
+        json_print_string(info->name);
+        printf(", \"logical_bytes\": %" PRIu64 ", \"created_ns\": %" PRIu64, info->used_bytes,
+               info->created_ns);
+    } else {
+        printf("%6" PRIu64 "  %-20s %7s %10s %10s  %s\n", info->id, info->name, "share",
+               format_bytes(data, info->used_bytes), "", time_text(time, info->created_ns));
+    }
+    show_snapshots(listing, info->name);
+    if (listing->json)
+        printf("}");
+    listing->later = true;
+    return listing->status == STATUS_OK;
+}
+
 enum status list_run(struct lfsx_pool *pool, const struct words *words) {
     struct listing listing = {.pool = pool, .json = words->json};
     print_pool(pool, words->json);
     enum status status = lfsx_volume_list(pool, show_volume, &listing);
+    if (status == STATUS_OK)
+        status = listing.status;
+    if (words->json)
+        printf("], \"shares\": [");
+    listing = (struct listing){.pool = pool, .json = words->json};
+    if (status == STATUS_OK)
+        status = lfsx_share_list(pool, show_share, &listing);
     if (status == STATUS_OK)
         status = listing.status;
     if (words->json)

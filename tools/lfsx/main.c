@@ -13,10 +13,11 @@
 #include <string.h>
 
 static void print_usage(FILE *to) {
-    fputs("Usage: lfsx COMMAND POOL [WORD]...\n"
-          "Works on the volumes and snapshots of POOL, a disk or an image file that no other "
-          "program\nhas open.\n\n",
-          to);
+    fputs(
+        "Usage: lfsx COMMAND POOL [WORD]...\n"
+        "Works on the volumes, shares and snapshots of POOL, a disk or an image file that no other "
+        "program\nhas open.\n\n",
+        to);
     for (const struct command *command = commands; command->name != NULL; command++)
         fprintf(to, "  %-9s POOL %s\n", command->name, command->usage);
     fputs("\n"
