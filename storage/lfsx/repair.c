@@ -10,7 +10,7 @@
 /* What the check before the repair found. */
 struct found {
     const struct lfsx_repair_options *options; /* NULL: only counts */
-    uint64_t label, maps, trees, counts, others;
+    uint64_t label, label_lost, journal, maps, trees, counts, others;
 };
 
 static void forward_progress(void *context, uint64_t done, uint64_t total) {
@@ -40,6 +40,12 @@ static void sort_finding(void *context, const struct lfsx_finding *finding) {
     switch (finding->number) {
     case CHECK_LABEL_COPY:
         found->label++;
+        break;
+    case CHECK_LABEL_LOST:
+        found->label_lost++;
+        break;
+    case CHECK_JOURNAL_DAMAGED:
+        found->journal++;
         break;
     case CHECK_MAP_UNREADABLE:
     case CHECK_MAP_CHECKSUM:
@@ -261,10 +267,13 @@ static void report_losses(struct repair *repair, const struct repair_tree *tree)
     }
 }
 
-/* Going back to an older superblock says nothing about what changed since. */
-static void doubt_everything(struct repair *repair) {
+/* Going back to an older superblock says nothing about what changed since. A lost end of the
+ * journal says nothing of live trees. */
+static void doubt_everything(struct repair *repair, bool snapshots) {
     struct repair_tree *trees = repair->trees.items;
     for (uint64_t i = 0; repair->failure == STATUS_OK && i < repair->trees.count; i++) {
+        if (!snapshots && !repair_is_head(&trees[i]))
+            continue;
         struct repair_loss *loss = repair_add(repair, &trees[i].losses, sizeof *loss);
         if (loss != NULL)
             *loss = (struct repair_loss){0, UINT64_MAX, true};
@@ -320,7 +329,8 @@ static void repair_state(struct repair *repair, const struct found *found) {
     if (repair->failure == STATUS_OK)
         walk(repair);
     bool lost = repair->ranges.count > 0 || has_bad_dead_tree(repair);
-    if (repair->failure != STATUS_OK || (!all && (lost || found->trees > 0)) || is_beyond(repair))
+    if (repair->failure != STATUS_OK ||
+        (!all && (lost || found->trees > 0 || found->journal > 0)) || is_beyond(repair))
         return;
     if (repair->ranges.count > 0)
         repair_scan(repair);
@@ -332,8 +342,11 @@ static void repair_state(struct repair *repair, const struct found *found) {
     }
     if (repair->failure == STATUS_OK && repair->candidates.count > 0)
         repair_date_candidates(repair);
-    if (repair->superblock_lost)
-        doubt_everything(repair);
+    bool cut = all && found->journal > 0;
+    if (repair->failure == STATUS_OK && cut)
+        repair->failure = repair_cut_journal(repair);
+    if (repair->superblock_lost || cut)
+        doubt_everything(repair, repair->superblock_lost);
     if (repair->failure == STATUS_OK)
         write_state(repair, found, lost);
     const struct repair_tree *trees = repair->trees.items;
@@ -351,7 +364,7 @@ static enum status run(struct repair *repair, const struct found *found) {
         status = repair_choose(repair);
     if (status != STATUS_OK)
         return status == STATUS_CORRUPT ? STATUS_OK : status;
-    if (found->maps > 0 || found->trees > 0 || repair->superblock_lost)
+    if (found->maps > 0 || found->trees > 0 || found->journal > 0 || repair->superblock_lost)
         repair_state(repair, found);
     if (repair->failure == STATUS_OK)
         repair_ring(repair);
@@ -385,6 +398,17 @@ enum status lfsx_repair(struct blockdev *device, const struct lfsx_repair_option
     if (device->limits.read_only)
         return STATUS_READ_ONLY;
     struct repair repair = {.device = device, .options = options, .summary = summary};
+    if (found.label_lost > 0 && options->level == LFSX_REPAIR_ALL) {
+        status = repair_make_label(&repair);
+        if (status != STATUS_OK)
+            return status == STATUS_CORRUPT ? STATUS_OK : status;
+        /* Only now can the rest be looked at. */
+        uint64_t before = summary->check.findings;
+        status = lfsx_check(device, &check, &summary->check);
+        summary->check.findings += before;
+        if (status != STATUS_OK)
+            return status;
+    }
     status = run(&repair, &found);
     return status == STATUS_OK ? check_again(device, options, summary) : status;
 }

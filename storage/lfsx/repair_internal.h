@@ -145,6 +145,16 @@ void repair_sort(void *items, uint64_t count, size_t size,
 /* Calls progress. */
 void repair_progress(struct repair *repair, uint64_t done, uint64_t total);
 
+/* ---- repair_label.c ---- */
+
+/* Makes labels out of what else is known. CORRUPT: nothing is. */
+enum status repair_make_label(struct repair *repair);
+
+/* ---- repair_journal.c ---- */
+
+/* Cuts the journal off where an acknowledged entry is damaged. */
+enum status repair_cut_journal(struct repair *repair);
+
 /* ---- repair_super.c ---- */
 
 /* Makes both labels whole. */

@@ -69,6 +69,14 @@ static uint64_t presumed_size(struct blockdev *device, void *page) {
     return size;
 }
 
+/* Whether a superblock stands in a ring: then this is a pool, although its labels are lost. */
+static bool has_superblock(struct blockdev *device, uint64_t ring, void *page) {
+    for (uint64_t block = ring; block < ring + DISK_RING_SLOTS; block++)
+        if (read_block(device, block, page) == STATUS_OK && is_superblock(page, block))
+            return true;
+    return false;
+}
+
 /* For when the head's label cannot be read. */
 static enum status read_tail_label(struct blockdev *device, uint64_t size, void *page,
                                    struct label *label) {
@@ -103,6 +111,10 @@ enum status label_read(struct blockdev *device, struct label *label) {
              read_tail_label(device, device_blocks, page, label) == STATUS_OK))
             status = STATUS_OK;
     }
+    if (status == STATUS_NOT_LFSX &&
+        (has_superblock(device, DISK_AREA_RING, page) ||
+         has_superblock(device, device_blocks - DISK_AREA_BLOCKS + DISK_AREA_RING, page)))
+        status = STATUS_CORRUPT;
     os_page_free(page, DISK_BLOCK_SIZE);
     return status;
 }

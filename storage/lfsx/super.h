@@ -34,8 +34,8 @@ struct superblock {
 
 /* Reads the label from the head area, else from the tail. Its layout may be one of before the pool
  * grew, or of a growth that a power cut prevented: the newest superblock decides. NOT_LFSX,
- * VERSION, CORRUPT (both copies are damaged, or its layout is impossible), TOO_SMALL (the device
- * shrank), IO, NO_MEMORY. */
+ * VERSION, CORRUPT (both copies are damaged or lost, or its layout is impossible), TOO_SMALL (the
+ * device shrank), IO, NO_MEMORY. */
 enum status label_read(struct blockdev *device, struct label *label);
 /* Writes both copies. */
 enum status label_write(struct blockdev *device, const struct label *label);

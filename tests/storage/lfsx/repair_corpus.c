@@ -4,6 +4,7 @@
  * reports as lost is the truth: every byte that is not what it was lies in a reported range, and
  * the loss of one leaf does not cost the volume. The same of snapshots and clones.
  */
+#include "storage/journal/journal_format.h"
 #include "storage/lfsx/lfsx_snapshot.h"
 #include "tests/storage/lfsx/volumemodel.h"
 
@@ -373,6 +374,57 @@ static void newest_superblock(void **state) {
     end(&corpus);
 }
 
+/* Without labels, whatever stands in their place now, it is still known to be a pool; and it gets
+ * new ones. */
+static void labels(void **state) {
+    (void)state;
+    static struct corpus corpus;
+    start(&corpus, KIND_JOURNAL);
+    for (enum damage kind = 0; kind < DAMAGES; kind++) {
+        memcpy(corpus.disk->content, corpus.image, corpus.disk_bytes);
+        for (unsigned area = 0; area < 2; area++)
+            damage(&corpus, geometry_label_address(&corpus.label.geometry, area), kind);
+        struct lfsx_repair_summary summary = repair(&corpus, LFSX_REPAIR_PREEN);
+        assert_true(summary.remaining > 0 && summary.actions == 0);
+        summary = repair(&corpus, LFSX_REPAIR_ALL);
+        assert_int_equal(summary.remaining, 0);
+        assert_int_equal(corpus.reported_count, 0);
+        verify(&corpus);
+    }
+    end(&corpus);
+}
+
+/* An entry that was acknowledged is damaged: the journal is cut off there, and everything that is
+ * live is doubtful. Damage of the last one looks like a write that a power cut prevented. */
+static void journal(void **state) {
+    (void)state;
+    static struct corpus corpus;
+    start(&corpus, KIND_JOURNAL);
+    const struct geometry *g = &corpus.label.geometry;
+    unsigned cuts = 0;
+    for (uint64_t block = g->journal_start; block < g->journal_start + g->journal_blocks; block++) {
+        const struct disk_journal_entry *entry =
+            (const struct disk_journal_entry *)(corpus.image + block * DISK_BLOCK_SIZE);
+        if (memcmp(entry->magic, JOURNAL_MAGIC, sizeof entry->magic) != 0)
+            continue;
+        memcpy(corpus.disk->content, corpus.image, corpus.disk_bytes);
+        damage(&corpus, block, DAMAGE_GARBLE);
+        struct pooltest_findings findings = {.quiet = true};
+        pooltest_check(corpus.disk, &findings);
+        if (findings.count == 0)
+            continue;
+        cuts++;
+        struct lfsx_repair_summary summary = repair(&corpus, LFSX_REPAIR_PREEN);
+        assert_true(summary.remaining > 0 && summary.actions == 0);
+        summary = repair(&corpus, LFSX_REPAIR_ALL);
+        assert_int_equal(summary.remaining, 0);
+        assert_true(corpus.reported_count > 0);
+        verify(&corpus);
+    }
+    assert_true(cuts > 0);
+    end(&corpus);
+}
+
 /* Preening repairs maps and copies, and leaves alone what would cost data. */
 static void preen(void **state) {
     (void)state;
@@ -438,6 +490,8 @@ int main(void) {
         cmocka_unit_test(pairs_with_snapshots),
         cmocka_unit_test(pairs),
         cmocka_unit_test(newest_superblock),
+        cmocka_unit_test(labels),
+        cmocka_unit_test(journal),
         cmocka_unit_test(preen),
         cmocka_unit_test(power_cuts),
     };
