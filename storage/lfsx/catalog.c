@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Records and names in the catalog.
+ * Items of datasets and snapshots in the catalog.
  *
  * Invariants:
  * 1. Every dataset and every snapshot in memory has one record, and the other way round.
@@ -8,17 +8,8 @@
  */
 #include "storage/lfsx/catalog.h"
 #include "base/assert.h"
-#include "base/checksum.h"
 #include "base/mem.h"
 #include "storage/lfsx/pool.h"
-
-/* A record with its name. */
-union record {
-    struct disk_dataset dataset;
-    struct disk_snapshot snapshot;
-    struct disk_entry entry;
-    unsigned char bytes[sizeof(struct disk_dataset) + LFSX_NAME_MAX];
-};
 
 struct key catalog_dataset_key(uint64_t id) {
     return (struct key){.inode = id, .type = DISK_TYPE_DATASET};
@@ -32,17 +23,7 @@ struct key catalog_schedule_key(uint64_t dataset) {
     return (struct key){.inode = dataset, .type = DISK_TYPE_SCHEDULE};
 }
 
-static struct key name_key(uint64_t hash) {
-    return (struct key){.inode = DISK_CATALOG_NAMES, .type = DISK_TYPE_ENTRY, .offset = hash};
-}
-
-static uint64_t name_hash(const struct lfsx_pool *pool, const char *name, size_t length) {
-    le64 seed;
-    memcpy(&seed, pool->label.pool_uuid, sizeof seed);
-    return checksum_xxh64(name, length, le64_get(seed)) & ~(uint64_t)(DISK_ENTRY_SLOTS - 1);
-}
-
-static uint16_t dataset_record(const struct dataset *d, union record *record) {
+static uint16_t dataset_item(const struct dataset *d, union catalog_item *record) {
     size_t name_length = d->state == DISK_DATASET_DELETING ? 0 : strlen(d->name);
     memset(record, 0, sizeof *record);
     struct disk_dataset *disk = &record->dataset;
@@ -72,7 +53,7 @@ static uint16_t dataset_record(const struct dataset *d, union record *record) {
     return (uint16_t)(sizeof *disk + name_length);
 }
 
-static uint16_t snapshot_record(const struct snapshot *s, union record *record) {
+uint16_t catalog_snapshot_item(const struct snapshot *s, union catalog_item *record) {
     size_t name_length = s->deleting ? 0 : strlen(s->name);
     memset(record, 0, sizeof *record);
     struct disk_snapshot *disk = &record->snapshot;
@@ -90,10 +71,10 @@ static uint16_t snapshot_record(const struct snapshot *s, union record *record) 
     return (uint16_t)(sizeof *disk + name_length);
 }
 
-static enum status prefetch(struct lfsx_pool *pool, const struct key *first, const struct key *last,
+static enum status prefetch(struct lfsx_pool *pool, const struct key *key,
                             struct btree_cursor *cursor, struct update_need *need) {
     uint64_t leaves;
-    enum status status = btree_prefetch(&pool->catalog, first, last, cursor, &leaves);
+    enum status status = btree_prefetch(&pool->catalog, key, key, cursor, &leaves);
     if (status == STATUS_OK)
         need->nodes += btree_nodes_needed(&pool->catalog, leaves, 1);
     return status;
@@ -102,58 +83,23 @@ static enum status prefetch(struct lfsx_pool *pool, const struct key *first, con
 enum status catalog_prefetch_dataset(struct lfsx_pool *pool, uint64_t id,
                                      struct btree_cursor *cursor, struct update_need *need) {
     struct key key = catalog_dataset_key(id);
-    return prefetch(pool, &key, &key, cursor, need);
+    return prefetch(pool, &key, cursor, need);
 }
 
 enum status catalog_prefetch_snapshot(struct lfsx_pool *pool, uint64_t dataset, uint64_t epoch,
                                       struct btree_cursor *cursor, struct update_need *need) {
     struct key key = catalog_snapshot_key(dataset, epoch);
-    return prefetch(pool, &key, &key, cursor, need);
+    return prefetch(pool, &key, cursor, need);
 }
 
 enum status catalog_prefetch_schedule(struct lfsx_pool *pool, uint64_t dataset,
                                       struct btree_cursor *cursor, struct update_need *need) {
     struct key key = catalog_schedule_key(dataset);
-    return prefetch(pool, &key, &key, cursor, need);
-}
-
-enum status catalog_prefetch_name(struct lfsx_pool *pool, const char *name, struct key *slot,
-                                  struct btree_cursor *cursor, struct update_need *need) {
-    size_t length = strlen(name);
-    uint64_t hash = name_hash(pool, name, length);
-    struct key first = name_key(hash);
-    struct key last = name_key(hash + DISK_ENTRY_SLOTS - 1);
-    enum status status = prefetch(pool, &first, &last, cursor, need);
-    if (status != STATUS_OK)
-        return status;
-    bool free_found = false;
-    for (unsigned i = 0; i < DISK_ENTRY_SLOTS; i++) {
-        struct key candidate = name_key(hash + i);
-        status = btree_find(&pool->catalog, &candidate, cursor);
-        if (status == STATUS_NOT_FOUND) {
-            if (!free_found)
-                *slot = candidate;
-            free_found = true;
-            continue;
-        }
-        ASSERT(status == STATUS_OK); /* prefetched */
-        const struct disk_entry *entry = btree_item(cursor).value;
-        if (entry->name_length == length && memcmp(entry->name, name, length) == 0) {
-            *slot = candidate;
-            return STATUS_OK;
-        }
-    }
-    return free_found ? STATUS_NOT_FOUND : STATUS_NO_SPACE;
-}
-
-enum status catalog_prefetch_entry(struct dataset *d, struct key *slot, struct btree_cursor *cursor,
-                                   struct update_need *need) {
-    enum status status = catalog_prefetch_name(d->pool, d->name, slot, cursor, need);
-    return status == STATUS_NOT_FOUND || status == STATUS_NO_SPACE ? STATUS_CORRUPT : status;
+    return prefetch(pool, &key, cursor, need);
 }
 
 /* Puts the record in the place of its placeholder, of the same length. */
-static void store(struct lfsx_pool *pool, const struct key *key, const union record *record,
+static void store(struct lfsx_pool *pool, const struct key *key, const union catalog_item *record,
                   uint16_t length) {
     struct btree_cursor cursor;
     enum status status = btree_find(&pool->catalog, key, &cursor);
@@ -165,15 +111,15 @@ static void store(struct lfsx_pool *pool, const struct key *key, const union rec
 }
 
 void catalog_insert_dataset(struct dataset *d) {
-    union record record;
-    uint16_t length = dataset_record(d, &record);
+    union catalog_item record;
+    uint16_t length = dataset_item(d, &record);
     struct key key = catalog_dataset_key(d->id);
     btree_insert(&d->pool->catalog, &key, record.bytes, length);
 }
 
 void catalog_replace_dataset(struct dataset *d) {
-    union record record;
-    uint16_t length = dataset_record(d, &record);
+    union catalog_item record;
+    uint16_t length = dataset_item(d, &record);
     struct key key = catalog_dataset_key(d->id);
     btree_replace(&d->pool->catalog, &key, record.bytes, length);
 }
@@ -184,22 +130,22 @@ void catalog_remove_dataset(struct dataset *d) {
 }
 
 void catalog_store_dataset(struct dataset *d) {
-    union record record;
-    uint16_t length = dataset_record(d, &record);
+    union catalog_item record;
+    uint16_t length = dataset_item(d, &record);
     struct key key = catalog_dataset_key(d->id);
     store(d->pool, &key, &record, length);
 }
 
 void catalog_insert_snapshot(struct snapshot *s) {
-    union record record;
-    uint16_t length = snapshot_record(s, &record);
+    union catalog_item record;
+    uint16_t length = catalog_snapshot_item(s, &record);
     struct key key = catalog_snapshot_key(s->dataset->id, s->epoch);
     btree_insert(&s->dataset->pool->catalog, &key, record.bytes, length);
 }
 
 void catalog_replace_snapshot(struct snapshot *s) {
-    union record record;
-    uint16_t length = snapshot_record(s, &record);
+    union catalog_item record;
+    uint16_t length = catalog_snapshot_item(s, &record);
     struct key key = catalog_snapshot_key(s->dataset->id, s->epoch);
     btree_replace(&s->dataset->pool->catalog, &key, record.bytes, length);
 }
@@ -210,36 +156,16 @@ void catalog_remove_snapshot(struct snapshot *s) {
 }
 
 void catalog_store_snapshot(struct snapshot *s) {
-    union record record;
-    uint16_t length = snapshot_record(s, &record);
+    union catalog_item record;
+    uint16_t length = catalog_snapshot_item(s, &record);
     struct key key = catalog_snapshot_key(s->dataset->id, s->epoch);
     store(s->dataset->pool, &key, &record, length);
 }
 
-void catalog_set_schedule(struct dataset *d) {
+void catalog_remove_schedule(struct dataset *d) {
     struct btree *catalog = &d->pool->catalog;
     struct btree_cursor cursor;
     struct key key = catalog_schedule_key(d->id);
     if (btree_find(catalog, &key, &cursor) == STATUS_OK)
         btree_remove(catalog, &key);
-    if (d->schedule.count == 0)
-        return;
-    struct disk_schedule_rule rules[DISK_SCHEDULE_RULES_MAX];
-    for (uint32_t i = 0; i < d->schedule.count; i++)
-        rules[i] = (struct disk_schedule_rule){le64_make(d->schedule.rules[i].interval_ns),
-                                               le64_make(d->schedule.rules[i].keep)};
-    btree_insert(catalog, &key, rules, (uint16_t)(d->schedule.count * sizeof *rules));
-}
-
-void catalog_insert_name(const struct dataset *d, const struct key *slot) {
-    union record record;
-    size_t length = strlen(d->name);
-    record.entry = (struct disk_entry){
-        .target = le64_make(d->id), .kind = DISK_ENTRY_DATASET, .name_length = (uint8_t)length};
-    memcpy(record.entry.name, d->name, length);
-    btree_insert(&d->pool->catalog, slot, record.bytes, (uint16_t)(sizeof record.entry + length));
-}
-
-void catalog_remove_name(struct lfsx_pool *pool, const struct key *slot) {
-    btree_remove(&pool->catalog, slot);
 }

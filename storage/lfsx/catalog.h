@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The catalog: the pool's tree of names, datasets, snapshots and settings. What changes it does so
- * in two halves, as everything does (pool.h): first the look, which may give AGAIN, then, in an
+ * The catalog: the pool's tree of names, datasets, snapshots and settings. What of it is a record
+ * changes by transactions (catalog_records.h). The rest is changed by checkpoints and the reaper,
+ * in two halves, as everything is (pool.h): first the look, which may give AGAIN, then, in an
  * update, what cannot fail. Lock exclusive for all but catalog_load().
  */
 #ifndef STORAGE_LFSX_CATALOG_H
@@ -15,6 +16,23 @@ struct key catalog_dataset_key(uint64_t id);
 struct key catalog_snapshot_key(uint64_t dataset, uint64_t epoch);
 struct key catalog_schedule_key(uint64_t dataset);
 
+/* What may stand in the catalog about a dataset or snapshot, with its name. */
+union catalog_item {
+    struct disk_dataset dataset;
+    struct disk_snapshot snapshot;
+    unsigned char bytes[sizeof(struct disk_dataset) + LFSX_NAME_MAX];
+};
+
+/* Makes a new dataset in memory what the item says of it that is a record (catalog_records.h). */
+void catalog_take_record(struct dataset *dataset, const struct disk_dataset *item);
+/* The same of what may change: its name, state and settings. */
+void catalog_take_settings(struct dataset *dataset, const struct disk_dataset *item);
+/* Gives it the rules of a schedule's item. */
+void catalog_take_schedule(struct dataset *dataset, const void *value, size_t length);
+
+/* The snapshot's item; returns its length. */
+uint16_t catalog_snapshot_item(const struct snapshot *snapshot, union catalog_item *item);
+
 /* Reads every record into pool->datasets. No lock held. CORRUPT (logged) and as pool_load(). */
 enum status catalog_load(struct lfsx_pool *pool);
 
@@ -27,13 +45,6 @@ enum status catalog_prefetch_snapshot(struct lfsx_pool *pool, uint64_t dataset, 
                                       struct btree_cursor *cursor, struct update_need *need);
 enum status catalog_prefetch_schedule(struct lfsx_pool *pool, uint64_t dataset,
                                       struct btree_cursor *cursor, struct update_need *need);
-/* Adds what a change of the name needs, and finds its slot. OK: it is taken; NOT_FOUND: it is
- * free; NO_SPACE: it is free, and has no slot; AGAIN. */
-enum status catalog_prefetch_name(struct lfsx_pool *pool, const char *name, struct key *slot,
-                                  struct btree_cursor *cursor, struct update_need *need);
-/* The same for a name that must be there: CORRUPT if it is not. */
-enum status catalog_prefetch_entry(struct dataset *dataset, struct key *slot,
-                                   struct btree_cursor *cursor, struct update_need *need);
 
 /* ---- in an update ---- */
 
@@ -50,11 +61,7 @@ void catalog_replace_snapshot(struct snapshot *snapshot);
 void catalog_remove_snapshot(struct snapshot *snapshot);
 void catalog_store_snapshot(struct snapshot *snapshot);
 
-/* Brings the dataset's schedule up to date: a record, or none if it has no rules. */
-void catalog_set_schedule(struct dataset *dataset);
-
-/* The dataset's name gets the slot that catalog_prefetch_name() found. */
-void catalog_insert_name(const struct dataset *dataset, const struct key *slot);
-void catalog_remove_name(struct lfsx_pool *pool, const struct key *slot);
+/* Removes the dataset's schedule, if it has one. */
+void catalog_remove_schedule(struct dataset *dataset);
 
 #endif

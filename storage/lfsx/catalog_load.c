@@ -6,23 +6,32 @@
 #include "storage/lfsx/pool.h"
 #include "storage/lfsx/values.h"
 
-static void dataset_from_record(struct dataset *d, const struct disk_dataset *disk) {
-    d->id = le64_get(disk->id);
-    memcpy(d->uuid, disk->uuid, sizeof d->uuid);
+void catalog_take_settings(struct dataset *d, const struct disk_dataset *disk) {
+    memset(d->name, 0, sizeof d->name);
     memcpy(d->name, disk->name, disk->name_length);
-    d->created_ns = le64_get(disk->created_ns);
-    d->birth = le64_get(disk->birth);
-    d->data_blocks = le64_get(disk->data_blocks);
-    d->kind = disk->kind;
-    d->next_inode = le64_get(disk->next_inode);
     d->state = disk->state;
     d->flags = le64_get(disk->flags);
     d->keep_deleted_ns = le64_get(disk->keep_deleted_ns);
     d->deleted_ns = le64_get(disk->deleted_ns);
     d->space.quota = le64_get(disk->quota_blocks);
     d->space.reserved = le64_get(disk->reserved_blocks);
+}
+
+void catalog_take_record(struct dataset *d, const struct disk_dataset *disk) {
+    catalog_take_settings(d, disk);
+    d->id = le64_get(disk->id);
+    memcpy(d->uuid, disk->uuid, sizeof d->uuid);
+    d->kind = disk->kind;
+    d->created_ns = le64_get(disk->created_ns);
     d->origin_id = le64_get(disk->origin);
     d->tree.origin_epoch = le64_get(disk->origin_epoch);
+}
+
+static void dataset_from_item(struct dataset *d, const struct disk_dataset *disk) {
+    catalog_take_record(d, disk);
+    d->birth = le64_get(disk->birth);
+    d->data_blocks = le64_get(disk->data_blocks);
+    d->next_inode = le64_get(disk->next_inode);
     d->tree.owner = d->id;
     d->tree.root = pointer_load(&disk->root);
     d->tree.nodes = le64_get(disk->node_blocks);
@@ -30,6 +39,14 @@ static void dataset_from_record(struct dataset *d, const struct disk_dataset *di
     d->dead.owner = d->id | DISK_OWNER_DEAD;
     d->dead.root = pointer_load(&disk->dead);
     d->dead.nodes = le64_get(disk->dead_nodes);
+}
+
+void catalog_take_schedule(struct dataset *d, const void *value, size_t length) {
+    const struct disk_schedule_rule *rules = value;
+    d->schedule.count = (uint32_t)(length / sizeof *rules);
+    for (uint32_t i = 0; i < d->schedule.count; i++)
+        d->schedule.rules[i] =
+            (struct lfsx_schedule_rule){le64_get(rules[i].interval_ns), le64_get(rules[i].keep)};
 }
 
 static void snapshot_from_record(struct snapshot *s, const struct disk_snapshot *disk) {
@@ -60,7 +77,7 @@ static enum status look_dataset(void *context, struct btree_cursor *cursor) {
     }
     if (status != STATUS_OK)
         return status;
-    dataset_from_record(d, btree_item(cursor).value);
+    dataset_from_item(d, btree_item(cursor).value);
     return STATUS_OK;
 }
 
@@ -103,11 +120,7 @@ static enum status look_schedule(void *context, struct btree_cursor *cursor) {
     if (status != STATUS_OK)
         return status == STATUS_NOT_FOUND ? STATUS_OK : status;
     struct item item = btree_item(cursor);
-    const struct disk_schedule_rule *rules = item.value;
-    d->schedule.count = (uint32_t)(item.length / sizeof *rules);
-    for (uint32_t i = 0; i < d->schedule.count; i++)
-        d->schedule.rules[i] =
-            (struct lfsx_schedule_rule){le64_get(rules[i].interval_ns), le64_get(rules[i].keep)};
+    catalog_take_schedule(d, item.value, item.length);
     return STATUS_OK;
 }
 

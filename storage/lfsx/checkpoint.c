@@ -107,15 +107,16 @@ static void freeze_trees(struct lfsx_pool *pool, struct checkpoint *checkpoint) 
 
 static void fill_superblock(struct lfsx_pool *pool, struct checkpoint *checkpoint) {
     checkpoint->label = pool->label;
-    checkpoint->superblock = (struct superblock){.geometry = pool->label.geometry,
-                                                 .checkpoint = checkpoint->number,
-                                                 .epoch = pool->epoch,
-                                                 .written_ns = os_wall_clock_ns(),
-                                                 .catalog = pool->catalog.root,
-                                                 .catalog_nodes = pool->catalog.nodes,
-                                                 .next_dataset = pool->next_dataset,
-                                                 .used_blocks = checkpoint->maps.used_blocks,
-                                                 .map_root = checkpoint->maps.root};
+    checkpoint->superblock =
+        (struct superblock){.geometry = pool->label.geometry,
+                            .checkpoint = checkpoint->number,
+                            .epoch = pool->epoch,
+                            .written_ns = os_wall_clock_ns(),
+                            .catalog = pool->catalog.root,
+                            .catalog_nodes = pool->catalog.nodes,
+                            .next_dataset = __atomic_load_n(&pool->next_dataset, __ATOMIC_RELAXED),
+                            .used_blocks = checkpoint->maps.used_blocks,
+                            .map_root = checkpoint->maps.root};
 }
 
 /* The journal's records so far belong to this checkpoint. */

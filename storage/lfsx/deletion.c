@@ -1,215 +1,206 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Volumes are deleted, brought back, and protected from it. Deleting is a change of the record and
- * of the name; what a volume held is freed by the reaper, at once or when it cannot be brought back
- * any more.
+ * Volumes and shares are deleted, brought back, and protected from it. One that can be brought back
+ * keeps its record; of one that cannot, the transaction deletes the record with those of all its
+ * snapshots, and what it held is freed by the reaper.
  */
 #include "base/mem.h"
-#include "storage/lfsx/catalog.h"
+#include "storage/lfsx/catalog_change.h"
 #include "storage/lfsx/lfsx_share.h"
-#include "storage/lfsx/pool.h"
 
 struct deletion {
-    struct lfsx_pool *pool;
     const char *name;
     uint8_t kind;
     uint32_t flags;
-    uint64_t now_ns;
 };
 
-/* Whether anything stands in the way of freeing the dataset with all that it has. */
-static bool is_in_use(const struct dataset *d, uint32_t flags) {
-    if (d->open_count > 0)
-        return true;
-    LIST_FOR_EACH(link, &d->snapshots) {
-        const struct snapshot *s = snapshot_of(link);
-        if (s->open_count > 0 || s->clone_count > 0 ||
-            (!s->deleting && !(flags & LFSX_DELETE_SNAPSHOTS)))
-            return true;
-    }
-    return false;
+static enum status give_up(struct lfsx_transaction *t, uint64_t id, bool with_snapshots) {
+    struct key schedule = catalog_schedule_key(id);
+    struct key record = catalog_dataset_key(id);
+    enum status status = catalog_snapshots_delete(t, id, !with_snapshots);
+    if (status == STATUS_OK)
+        status = transaction_note(t, &(struct note){.kind = NOTE_GIVEN_UP, .id = id});
+    if (status == STATUS_OK)
+        status = catalog_delete_if_there(t, &schedule);
+    return status == STATUS_OK ? catalog_delete_if_there(t, &record) : status;
 }
 
-/* From now on the reaper may free it, and its snapshots. What it shares with its origin is not
- * looked at any more. In an update. */
-static void give_up(struct dataset *d) {
-    d->state = DISK_DATASET_DELETING;
-    d->deleted_ns = 0;
-    if (d->origin != NULL)
-        d->origin->clone_count--;
-    d->origin = NULL;
-    d->tree.origin = NULL;
-    LIST_FOR_EACH(link, &d->snapshots)
-    snapshot_of(link)->deleting = true;
-    dataset_update_kept(d);
-    space_update(d);
-    catalog_replace_dataset(d);
+static enum status keep(struct lfsx_transaction *t, union catalog_item *record) {
+    uint64_t id = le64_get(record->dataset.id);
+    enum status status = transaction_note(t, &(struct note){.kind = NOTE_CLOSED, .id = id});
+    record->dataset.state = DISK_DATASET_DELETED;
+    record->dataset.deleted_ns = le64_make(os_wall_clock_ns());
+    return status == STATUS_OK ? catalog_dataset_put(t, record) : status;
 }
 
-static enum status delete_step(void *context, struct btree_cursor *cursor) {
-    const struct deletion *deletion = context;
-    struct lfsx_pool *pool = deletion->pool;
-    struct dataset *d = dataset_find(pool, deletion->name);
-    if (d == NULL || d->kind != deletion->kind)
-        return STATUS_NOT_FOUND;
-    if (d->flags & DISK_DATASET_PROTECTED)
-        return STATUS_PERMISSION;
-    bool keep = d->keep_deleted_ns > 0 && !(deletion->flags & LFSX_DELETE_NOW);
-    if (keep ? d->open_count > 0 : is_in_use(d, deletion->flags))
-        return STATUS_BUSY;
-    struct update_need need = {.frees = true};
-    struct key slot;
-    enum status status = catalog_prefetch_entry(d, &slot, cursor, &need);
-    if (status == STATUS_OK)
-        status = catalog_prefetch_dataset(pool, d->id, cursor, &need);
-    if (status == STATUS_OK)
-        status = pool_update_begin(pool, &need);
-    if (status != STATUS_OK)
-        return status;
-    catalog_remove_name(pool, &slot);
-    if (keep) {
-        d->state = DISK_DATASET_DELETED;
-        d->deleted_ns = deletion->now_ns;
-        catalog_replace_dataset(d);
-    } else {
-        give_up(d);
-    }
-    pool_update_end(pool);
-    return STATUS_OK;
+static enum status delete (struct lfsx_transaction *t, void *context) {
+    const struct deletion *wish = context; struct catalog_named named;
+    struct disk_dataset *disk = &named.record.dataset;
+    enum status status = catalog_name_present(t, wish->name, &named);
+    if (status != STATUS_OK) return status;
+    if (disk->kind != wish->kind) return STATUS_NOT_FOUND;
+    if (le64_get(disk->flags) & DISK_DATASET_PROTECTED) return STATUS_PERMISSION;
+    status = entry_remove(t->records, &named.entry);
+    if (status != STATUS_OK) return status;
+    if (le64_get(disk->keep_deleted_ns) > 0 &&
+        !(wish->flags & LFSX_DELETE_NOW)) return keep(t, &named.record);
+    return give_up(t, named.entry.target, (wish->flags & LFSX_DELETE_SNAPSHOTS) != 0);
 }
 
-static enum status delete_dataset(struct lfsx_pool *pool, const char *name, uint8_t kind,
-                                  uint32_t flags) {
-    struct deletion deletion = {pool, name, kind, flags, os_wall_clock_ns()};
-    enum status status = pool_change(pool, delete_step, &deletion);
-    if (status == STATUS_OK)
-        status = pool_commit(pool);
-    if (status == STATUS_OK)
-        reaper_wake(pool);
-    return status;
+static enum status do_delete(struct lfsx_transaction *t, void *context) {
+    return transaction_do(t, delete, context);
+}
+
+enum status lfsx_transaction_volume_delete(struct lfsx_transaction *t, const char *name,
+                                           uint32_t flags) {
+    struct deletion wish = {name, DISK_DATASET_VOLUME, flags};
+    return do_delete(t, &wish);
 }
 
 enum status lfsx_volume_delete(struct lfsx_pool *pool, const char *name, uint32_t flags) {
-    return delete_dataset(pool, name, DISK_DATASET_VOLUME, flags);
+    struct deletion wish = {name, DISK_DATASET_VOLUME, flags};
+    return transaction_run(pool, false, do_delete, &wish);
+}
+
+enum status lfsx_transaction_share_delete(struct lfsx_transaction *t, const char *name,
+                                          uint32_t flags) {
+    struct deletion wish = {name, DISK_DATASET_SHARE, flags};
+    return do_delete(t, &wish);
 }
 
 enum status lfsx_share_delete(struct lfsx_pool *pool, const char *name, uint32_t flags) {
-    return delete_dataset(pool, name, DISK_DATASET_SHARE, flags);
+    struct deletion wish = {name, DISK_DATASET_SHARE, flags};
+    return transaction_run(pool, false, do_delete, &wish);
 }
 
+/* ---- bringing back ---- */
+
 struct undeletion {
-    struct lfsx_pool *pool;
     uint64_t id;
     const char *name;
 };
 
-static enum status undelete_step(void *context, struct btree_cursor *cursor) {
+static enum status undelete(struct lfsx_transaction *t, void *context) {
     const struct undeletion *wish = context;
-    struct lfsx_pool *pool = wish->pool;
-    struct dataset *d = dataset_find_id(pool, wish->id);
-    if (d == NULL || d->state != DISK_DATASET_DELETED)
-        return STATUS_NOT_FOUND;
-    const char *name = wish->name == NULL ? d->name : wish->name;
-    struct update_need need = {.frees = true};
-    struct key slot;
-    enum status status = catalog_prefetch_name(pool, name, &slot, cursor, &need);
-    if (status == STATUS_OK)
-        return STATUS_EXISTS;
-    if (status != STATUS_NOT_FOUND)
-        return status;
-    status = catalog_prefetch_dataset(pool, d->id, cursor, &need);
-    if (status == STATUS_OK)
-        status = pool_update_begin(pool, &need);
+    union catalog_item record;
+    struct catalog_named place;
+    enum status status = catalog_dataset_change(t, wish->id, &record);
     if (status != STATUS_OK)
         return status;
-    if (name != d->name)
-        memcpy(d->name, name, strlen(name) + 1);
-    d->state = DISK_DATASET_LIVE;
-    d->deleted_ns = 0;
-    catalog_replace_dataset(d);
-    catalog_insert_name(d, &slot);
-    pool_update_end(pool);
-    return STATUS_OK;
+    if (record.dataset.state != DISK_DATASET_DELETED)
+        return STATUS_NOT_FOUND;
+    char name[LFSX_NAME_MAX + 1] = {0};
+    memcpy(name, record.dataset.name, record.dataset.name_length);
+    if (wish->name != NULL)
+        memcpy(name, wish->name, strlen(wish->name) + 1);
+    status = catalog_name_absent(t, name, &place);
+    if (status == STATUS_OK)
+        status = catalog_name_put(t, &place, name, wish->id);
+    record.dataset.state = DISK_DATASET_LIVE;
+    record.dataset.deleted_ns = le64_make(0);
+    catalog_dataset_rename(&record, name);
+    return status == STATUS_OK ? catalog_dataset_put(t, &record) : status;
+}
+
+static enum status do_undelete(struct lfsx_transaction *t, void *context) {
+    const struct undeletion *wish = context;
+    if (wish->id < DISK_FIRST_DATASET)
+        return STATUS_NOT_FOUND;
+    if (wish->name != NULL && !lfsx_name_is_valid(wish->name, strlen(wish->name)))
+        return STATUS_INVALID;
+    return transaction_do(t, undelete, context);
+}
+
+enum status lfsx_transaction_undelete(struct lfsx_transaction *t, uint64_t id, const char *name) {
+    struct undeletion wish = {id, name};
+    return do_undelete(t, &wish);
 }
 
 enum status lfsx_volume_undelete(struct lfsx_pool *pool, uint64_t id, const char *name) {
-    if (name != NULL && !lfsx_name_is_valid(name, strlen(name)))
-        return STATUS_INVALID;
-    struct undeletion wish = {pool, id, name};
-    enum status status = pool_change(pool, undelete_step, &wish);
-    return status == STATUS_OK ? pool_commit(pool) : status;
+    struct undeletion wish = {id, name};
+    return transaction_run(pool, false, do_undelete, &wish);
 }
 
+/* ---- protecting ---- */
+
 struct protection {
-    struct lfsx_pool *pool;
     const char *name;
     bool is_protected;
     uint64_t keep_deleted_ns;
 };
 
-static enum status protect_step(void *context, struct btree_cursor *cursor) {
+static enum status protect(struct lfsx_transaction *t, void *context) {
     const struct protection *wish = context;
-    struct dataset *d = dataset_find(wish->pool, wish->name);
-    if (d == NULL)
-        return STATUS_NOT_FOUND;
-    struct update_need need = {.frees = true};
-    enum status status = catalog_prefetch_dataset(d->pool, d->id, cursor, &need);
-    if (status == STATUS_OK)
-        status = pool_update_begin(d->pool, &need);
+    struct catalog_named named;
+    struct disk_dataset *disk = &named.record.dataset;
+    enum status status = catalog_name_present(t, wish->name, &named);
     if (status != STATUS_OK)
         return status;
-    d->flags = wish->is_protected ? d->flags | DISK_DATASET_PROTECTED
-                                  : d->flags & ~(uint64_t)DISK_DATASET_PROTECTED;
-    d->keep_deleted_ns = wish->keep_deleted_ns;
-    catalog_replace_dataset(d);
-    pool_update_end(d->pool);
-    return STATUS_OK;
+    uint64_t flags = le64_get(disk->flags) & ~(uint64_t)DISK_DATASET_PROTECTED;
+    disk->flags = le64_make(flags | (wish->is_protected ? DISK_DATASET_PROTECTED : 0));
+    disk->keep_deleted_ns = le64_make(wish->keep_deleted_ns);
+    return catalog_dataset_put(t, &named.record);
+}
+
+enum status lfsx_transaction_protect(struct lfsx_transaction *t, const char *name,
+                                     bool is_protected, uint64_t keep_deleted_ns) {
+    struct protection wish = {name, is_protected, keep_deleted_ns};
+    return transaction_do(t, protect, &wish);
+}
+
+static enum status do_protect(struct lfsx_transaction *t, void *context) {
+    return transaction_do(t, protect, context);
 }
 
 enum status lfsx_volume_protect(struct lfsx_pool *pool, const char *name, bool is_protected,
                                 uint64_t keep_deleted_ns) {
-    struct protection wish = {pool, name, is_protected, keep_deleted_ns};
-    enum status status = pool_change(pool, protect_step, &wish);
-    return status == STATUS_OK ? pool_commit(pool) : status;
+    struct protection wish = {name, is_protected, keep_deleted_ns};
+    return transaction_run(pool, false, do_protect, &wish);
 }
+
+/* ---- giving up what nobody brought back ---- */
 
 struct expiry {
-    struct lfsx_pool *pool;
+    uint64_t id;
     uint64_t now_ns;
-    bool found;
 };
 
-static bool has_expired(const struct dataset *d, uint64_t now_ns) {
-    return d->state == DISK_DATASET_DELETED && now_ns >= d->deleted_ns &&
-           now_ns - d->deleted_ns >= d->keep_deleted_ns && !is_in_use(d, LFSX_DELETE_SNAPSHOTS);
+static bool has_expired(const struct expiry *expiry, uint64_t deleted_ns, uint64_t keep_ns) {
+    return expiry->now_ns >= deleted_ns && expiry->now_ns - deleted_ns >= keep_ns;
 }
 
-/* Gives up one dataset whose time is over. */
-static enum status expire_step(void *context, struct btree_cursor *cursor) {
-    struct expiry *expiry = context;
-    struct dataset *d = NULL;
-    LIST_FOR_EACH(link, &expiry->pool->datasets)
-    if (has_expired(LIST_CONTAINER(link, struct dataset, link), expiry->now_ns))
-        d = LIST_CONTAINER(link, struct dataset, link);
-    expiry->found = d != NULL;
-    if (d == NULL)
-        return STATUS_OK;
-    struct update_need need = {.frees = true, .background = true};
-    enum status status = catalog_prefetch_dataset(d->pool, d->id, cursor, &need);
-    if (status == STATUS_OK)
-        status = pool_update_begin(d->pool, &need);
+static enum status expire(struct lfsx_transaction *t, void *context) {
+    const struct expiry *expiry = context;
+    union catalog_item record;
+    const struct disk_dataset *disk = &record.dataset;
+    enum status status = catalog_dataset_change(t, expiry->id, &record);
     if (status != STATUS_OK)
         return status;
-    give_up(d);
-    pool_update_end(d->pool);
-    return STATUS_OK;
+    if (disk->state != DISK_DATASET_DELETED ||
+        !has_expired(expiry, le64_get(disk->deleted_ns), le64_get(disk->keep_deleted_ns)))
+        return STATUS_NOT_FOUND;
+    return give_up(t, expiry->id, true);
 }
 
+/* The dataset that is over with the lowest identifier from expiry->id on; 0: there is none. */
+static uint64_t next_expired(struct lfsx_pool *pool, const struct expiry *expiry) {
+    uint64_t next = 0;
+    os_rwlock_lock_shared(&pool->lock);
+    LIST_FOR_EACH(link, &pool->datasets) {
+        const struct dataset *d = LIST_CONTAINER(link, struct dataset, link);
+        if (d->state == DISK_DATASET_DELETED && d->id >= expiry->id &&
+            has_expired(expiry, d->deleted_ns, d->keep_deleted_ns) && (next == 0 || d->id < next))
+            next = d->id;
+    }
+    os_rwlock_unlock_shared(&pool->lock);
+    return next;
+}
+
+/* What cannot be given up now waits for the next time. */
 void deletion_expire(struct lfsx_pool *pool) {
-    struct expiry expiry = {.pool = pool, .now_ns = os_wall_clock_ns(), .found = true};
-    bool any = false;
-    while (expiry.found && pool_change(pool, expire_step, &expiry) == STATUS_OK)
-        any = any || expiry.found;
-    if (any)
-        reaper_wake(pool);
+    struct expiry expiry = {.now_ns = os_wall_clock_ns()};
+    while ((expiry.id = next_expired(pool, &expiry)) != 0) {
+        (void)transaction_run(pool, true, expire, &expiry);
+        expiry.id++;
+    }
 }

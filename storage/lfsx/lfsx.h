@@ -9,6 +9,7 @@
  * a crash once a later lfsx_pool_commit() (or a call with LFSX_FUA) returned OK. Each call is
  * atomic: after a crash all of it is there or nothing. Errors latch: after a failed device write or
  * flush the pool is read-only (READ_ONLY, and lfsx_pool_info says why) until it is opened again.
+ * Several changes of volumes and settings can be one (lfsx_transaction.h).
  *
  * Errors that any call may return: NO_MEMORY, IO (the device failed), CHECKSUM (what the device
  * returned is not what was written; logged with its address), CORRUPT (a node is not a valid one),

@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Volumes and shares come into being and change their names: new, as clones of a snapshot, and in
- * the place of one that is taken back to a snapshot. Each of these is one update, and durable on
- * return.
+ * the place of one that is taken back to a snapshot. What they are is said by their records; the
+ * tree comes with the commit (catalog_apply.c).
  */
-#include "base/assert.h"
 #include "base/mem.h"
-#include "storage/lfsx/catalog.h"
+#include "storage/lfsx/catalog_change.h"
 #include "storage/lfsx/lfsx_share.h"
-#include "storage/lfsx/lfsx_snapshot.h"
-#include "storage/lfsx/pool.h"
 
-/* A volume on its way into the catalog. */
+/* A volume or share that there shall be. */
 struct creation {
-    struct lfsx_pool *pool;
-    struct dataset *dataset;
+    const char *name;
+    uint8_t kind;
+    uint64_t size;
     const char *volume, *snapshot; /* what it is a clone of; NULL: of nothing */
 };
 
@@ -22,254 +20,218 @@ static bool is_valid(const char *name) {
     return lfsx_name_is_valid(name, strlen(name));
 }
 
-static enum status new_dataset(struct lfsx_pool *pool, const char *name, struct dataset **out) {
-    if (!is_valid(name))
-        return STATUS_INVALID;
-    struct dataset *d = dataset_new(pool);
+/* A snapshot that stays until the transaction ends. */
+struct source {
+    struct catalog_named named;
+    uint64_t epoch;
+};
+
+static enum status find_snapshot(struct lfsx_transaction *t, struct source *source,
+                                 const char *snapshot) {
+    return catalog_snapshot_find(t, le64_get(source->named.record.dataset.id), snapshot,
+                                 MVCC_LOCK_SHARED, &source->epoch);
+}
+
+static void fill_record(union catalog_item *record, const char *name, uint8_t kind) {
+    memset(record, 0, sizeof *record);
+    os_random(record->dataset.uuid, sizeof record->dataset.uuid);
+    record->dataset.kind = kind;
+    record->dataset.state = DISK_DATASET_LIVE;
+    record->dataset.created_ns = le64_make(os_wall_clock_ns());
+    catalog_dataset_rename(record, name);
+}
+
+static void fill_clone(union catalog_item *record, const char *name, const struct source *source) {
+    const struct disk_dataset *origin = &source->named.record.dataset;
+    fill_record(record, name, origin->kind);
+    record->dataset.origin = origin->id;
+    record->dataset.origin_epoch = le64_make(source->epoch);
+}
+
+/* Gives the record an identifier, which a transaction that comes to nothing wastes, and notes what
+ * it will be in memory. */
+static enum status add_dataset(struct lfsx_transaction *t, union catalog_item *record,
+                               uint64_t size) {
+    struct disk_dataset *disk = &record->dataset;
+    struct dataset *d = dataset_new(t->pool);
     if (d == NULL)
         return STATUS_NO_MEMORY;
-    memcpy(d->name, name, strlen(name) + 1);
-    d->state = DISK_DATASET_LIVE;
-    d->created_ns = os_wall_clock_ns();
-    os_random(d->uuid, sizeof d->uuid);
-    *out = d;
-    return STATUS_OK;
+    uint64_t id = __atomic_fetch_add(&t->pool->next_dataset, 1, __ATOMIC_RELAXED);
+    disk->id = le64_make(id);
+    d->origin_id = le64_get(disk->origin);
+    d->tree.origin_epoch = le64_get(disk->origin_epoch);
+    d->file.size = size;
+    d->next_inode = disk->kind == DISK_DATASET_SHARE ? DISK_ROOT_INODE + 1 : 0;
+    t->takes_space = true;
+    enum status status =
+        transaction_note(t, &(struct note){.kind = NOTE_CREATED, .id = id, .object = d});
+    return status == STATUS_OK ? catalog_dataset_put(t, record) : status;
 }
 
-/* Runs the step, and makes what it did durable. */
-static enum status complete(struct creation *creation, pool_step *step) {
-    enum status status = pool_change(creation->pool, step, creation);
-    if (status != STATUS_OK) {
-        dataset_free(creation->dataset);
-        return status;
+static enum status create(struct lfsx_transaction *t, void *context) {
+    const struct creation *creation = context;
+    struct source source;
+    struct catalog_named place;
+    union catalog_item record;
+    fill_record(&record, creation->name, creation->kind);
+    enum status status = STATUS_OK;
+    if (creation->volume != NULL) {
+        status = catalog_name_look(t, creation->volume, &source.named);
+        if (status == STATUS_OK)
+            status = find_snapshot(t, &source, creation->snapshot);
+        if (status == STATUS_OK)
+            fill_clone(&record, creation->name, &source);
     }
-    return pool_commit(creation->pool);
-}
-
-static void insert_inode(struct dataset *d) {
-    struct key key = {.inode = DISK_ROOT_INODE, .type = DISK_TYPE_INODE};
-    bool share = d->kind == DISK_DATASET_SHARE;
-    uint32_t mode = share ? DISK_MODE_DIRECTORY | 0755u : DISK_MODE_REGULAR | 0600u;
-    struct disk_inode inode = {.mode = le32_make(mode),
-                               .parent = le64_make(share ? DISK_ROOT_INODE : 0),
-                               .links = le32_make(1),
-                               .size = le64_make(d->file.size),
-                               .modified_ns = le64_make(d->created_ns),
-                               .changed_ns = le64_make(d->created_ns),
-                               .accessed_ns = le64_make(d->created_ns),
-                               .created_ns = le64_make(d->created_ns)};
-    btree_insert(&d->tree, &key, &inode, sizeof inode);
-}
-
-/* What a new dataset needs: its name's slot is free. EXISTS. */
-static enum status prefetch_new(struct dataset *d, struct key *slot, struct btree_cursor *cursor,
-                                struct update_need *need) {
-    struct lfsx_pool *pool = d->pool;
-    d->id = pool->next_dataset;
-    d->birth = pool->epoch;
-    enum status status = catalog_prefetch_name(pool, d->name, slot, cursor, need);
     if (status == STATUS_OK)
-        return STATUS_EXISTS;
-    if (status != STATUS_NOT_FOUND)
-        return status;
-    return catalog_prefetch_dataset(pool, d->id, cursor, need);
-}
-
-/* In an update: the dataset, with its tree, is the pool's. */
-static void adopt(struct dataset *d) {
-    struct lfsx_pool *pool = d->pool;
-    ASSERT(d->id == pool->next_dataset);
-    pool->next_dataset++;
-    catalog_insert_dataset(d);
-    d->created_in = pool->generation;
-    list_push_back(&pool->datasets, &d->link);
-}
-
-static enum status create_step(void *context, struct btree_cursor *cursor) {
-    struct creation *creation = context;
-    struct dataset *d = creation->dataset;
-    struct update_need need = {.nodes = 1}; /* the new tree's root */
-    struct key slot;
-    enum status status = prefetch_new(d, &slot, cursor, &need);
+        status = catalog_name_absent(t, creation->name, &place);
     if (status == STATUS_OK)
-        status = pool_update_begin(d->pool, &need);
-    if (status != STATUS_OK)
-        return status;
-    btree_create(&d->tree, d->pool, d->id);
-    insert_inode(d);
-    adopt(d);
-    catalog_insert_name(d, &slot);
-    pool_update_end(d->pool);
-    return STATUS_OK;
+        status = add_dataset(t, &record, creation->size);
+    if (status == STATUS_OK)
+        status = catalog_name_put(t, &place, creation->name, le64_get(record.dataset.id));
+    return status;
+}
+
+static enum status do_create(struct lfsx_transaction *t, void *context) {
+    const struct creation *creation = context;
+    return is_valid(creation->name) ? transaction_do(t, create, context) : STATUS_INVALID;
+}
+
+static enum status do_create_volume(struct lfsx_transaction *t, void *context) {
+    const struct creation *creation = context;
+    uint64_t size = creation->size;
+    if (size == 0 || size % 512 != 0 || size > LFSX_VOLUME_SIZE_MAX)
+        return STATUS_INVALID;
+    return do_create(t, context);
+}
+
+enum status lfsx_transaction_volume_create(struct lfsx_transaction *t, const char *name,
+                                           uint64_t size) {
+    struct creation creation = {.name = name, .kind = DISK_DATASET_VOLUME, .size = size};
+    return do_create_volume(t, &creation);
 }
 
 enum status lfsx_volume_create(struct lfsx_pool *pool, const char *name, uint64_t size) {
-    if (size == 0 || size % 512 != 0 || size > LFSX_VOLUME_SIZE_MAX)
-        return STATUS_INVALID;
-    struct creation creation = {.pool = pool};
-    enum status status = new_dataset(pool, name, &creation.dataset);
-    if (status != STATUS_OK)
-        return status;
-    creation.dataset->kind = DISK_DATASET_VOLUME;
-    creation.dataset->file.size = size;
-    return complete(&creation, create_step);
+    struct creation creation = {.name = name, .kind = DISK_DATASET_VOLUME, .size = size};
+    return transaction_run(pool, false, do_create_volume, &creation);
+}
+
+enum status lfsx_transaction_share_create(struct lfsx_transaction *t, const char *name) {
+    struct creation creation = {.name = name, .kind = DISK_DATASET_SHARE};
+    return do_create(t, &creation);
 }
 
 enum status lfsx_share_create(struct lfsx_pool *pool, const char *name) {
-    struct creation creation = {.pool = pool};
-    enum status status = new_dataset(pool, name, &creation.dataset);
-    if (status != STATUS_OK)
-        return status;
-    creation.dataset->kind = DISK_DATASET_SHARE;
-    creation.dataset->next_inode = DISK_ROOT_INODE + 1;
-    return complete(&creation, create_step);
+    struct creation creation = {.name = name, .kind = DISK_DATASET_SHARE};
+    return transaction_run(pool, false, do_create, &creation);
 }
 
-static struct snapshot *find_source(const struct creation *creation) {
-    struct dataset *source = dataset_find(creation->pool, creation->volume);
-    return source == NULL ? NULL : snapshot_find(source, creation->snapshot);
-}
-
-/* The clone's tree is the snapshot's. All of it belongs to the snapshot's dataset, or to what that
- * was cloned from. */
-static void share_tree(struct dataset *d, struct snapshot *s) {
-    d->kind = s->dataset->kind;
-    d->next_inode = __atomic_load_n(&s->dataset->next_inode, __ATOMIC_RELAXED);
-    d->origin_id = s->dataset->id;
-    d->origin = s;
-    s->clone_count++;
-    d->file.size = s->file.size;
-    d->data_blocks = s->data_blocks;
-    d->tree.owner = d->id;
-    d->tree.root = s->tree.root;
-    d->tree.nodes = s->tree.nodes;
-    d->tree.origin = &s->dataset->tree;
-    d->tree.origin_epoch = s->epoch;
-    d->tree.shared = s->tree.nodes + s->data_blocks;
-}
-
-static enum status clone_step(void *context, struct btree_cursor *cursor) {
-    struct creation *creation = context;
-    struct dataset *d = creation->dataset;
-    struct snapshot *s = find_source(creation);
-    if (s == NULL)
-        return STATUS_NOT_FOUND;
-    struct update_need need = {0};
-    struct key slot;
-    enum status status = prefetch_new(d, &slot, cursor, &need);
-    if (status == STATUS_OK)
-        status = pool_update_begin(d->pool, &need);
-    if (status != STATUS_OK)
-        return status;
-    share_tree(d, s);
-    adopt(d);
-    catalog_insert_name(d, &slot);
-    pool_update_end(d->pool);
-    return STATUS_OK;
+enum status lfsx_transaction_clone_create(struct lfsx_transaction *t, const char *volume,
+                                          const char *snapshot, const char *name) {
+    struct creation creation = {.name = name, .volume = volume, .snapshot = snapshot};
+    return do_create(t, &creation);
 }
 
 enum status lfsx_clone_create(struct lfsx_pool *pool, const char *volume, const char *snapshot,
                               const char *name) {
-    struct creation creation = {.pool = pool, .volume = volume, .snapshot = snapshot};
-    enum status status = new_dataset(pool, name, &creation.dataset);
-    return status == STATUS_OK ? complete(&creation, clone_step) : status;
+    struct creation creation = {.name = name, .volume = volume, .snapshot = snapshot};
+    return transaction_run(pool, false, do_create, &creation);
 }
 
-/* The present dataset's entry and record, and a free slot for its new name. */
-static enum status prefetch_exchange(struct dataset *present, struct dataset *new,
-                                     struct key slots[2], struct btree_cursor *cursor,
-                                     struct update_need *need) {
-    enum status status = prefetch_new(new, &slots[1], cursor, need);
-    if (status == STATUS_OK)
-        status = catalog_prefetch_entry(present, &slots[0], cursor, need);
-    if (status == STATUS_OK)
-        status = catalog_prefetch_dataset(new->pool, present->id, cursor, need);
-    return status;
+/* ---- going back ---- */
+
+struct rollback {
+    const char *volume, *snapshot, *keep_as;
+};
+
+/* Quota and reservation go over to what takes the volume's place. */
+static void hand_over_bounds(struct disk_dataset *from, struct disk_dataset *to) {
+    to->quota_blocks = from->quota_blocks;
+    to->reserved_blocks = from->reserved_blocks;
+    from->quota_blocks = from->reserved_blocks = le64_make(0);
 }
 
-static void exchange_names(struct dataset *a, struct dataset *b) {
-    char name[sizeof a->name];
-    memcpy(name, a->name, sizeof name);
-    memcpy(a->name, b->name, sizeof name);
-    memcpy(b->name, name, sizeof name);
+/* The volume goes on under the other name; a clone of the snapshot takes its name. */
+static enum status exchange(struct lfsx_transaction *t, const struct rollback *wish,
+                            struct source *source, const struct catalog_named *place) {
+    union catalog_item record;
+    fill_clone(&record, wish->volume, source);
+    hand_over_bounds(&source->named.record.dataset, &record.dataset);
+    enum status status = add_dataset(t, &record, 0);
+    if (status == STATUS_OK)
+        status = catalog_name_put(t, &source->named, wish->volume, le64_get(record.dataset.id));
+    if (status == STATUS_OK)
+        status = catalog_name_put(t, place, wish->keep_as, source->named.entry.target);
+    catalog_dataset_rename(&source->named.record, wish->keep_as);
+    return status == STATUS_OK ? catalog_dataset_put(t, &source->named.record) : status;
 }
 
-/* The new dataset comes with the name that the present one shall get. */
-static enum status rollback_step(void *context, struct btree_cursor *cursor) {
-    struct creation *creation = context;
-    struct dataset *new = creation->dataset;
-    struct snapshot *s = find_source(creation);
-    if (s == NULL)
-        return STATUS_NOT_FOUND;
-    struct dataset *present = s->dataset;
-    if (present->open_count > 0)
-        return STATUS_BUSY;
-    if (!space_can_promise(present, s->data_blocks, present->space.reserved))
-        return STATUS_NO_SPACE;
-    struct update_need need = {0};
-    struct key slots[2]; /* of the volume's name, of the name that it is kept as */
-    enum status status = prefetch_exchange(present, new, slots, cursor, &need);
+static enum status roll_back(struct lfsx_transaction *t, void *context) {
+    const struct rollback *wish = context;
+    struct source source;
+    struct catalog_named place;
+    enum status status = catalog_name_present(t, wish->volume, &source.named);
     if (status == STATUS_OK)
-        status = pool_update_begin(new->pool, &need);
-    if (status != STATUS_OK)
-        return status;
-    catalog_remove_name(new->pool, &slots[0]);
-    exchange_names(present, new);
-    share_tree(new, s);
-    space_hand_over(present, new);
-    catalog_replace_dataset(present);
-    adopt(new);
-    catalog_insert_name(new, &slots[0]);
-    catalog_insert_name(present, &slots[1]);
-    pool_update_end(new->pool);
-    return STATUS_OK;
+        status = find_snapshot(t, &source, wish->snapshot);
+    if (status == STATUS_OK)
+        status = transaction_note(
+            t, &(struct note){.kind = NOTE_CLOSED, .id = source.named.entry.target});
+    if (status == STATUS_OK)
+        status = catalog_name_absent(t, wish->keep_as, &place);
+    return status == STATUS_OK ? exchange(t, wish, &source, &place) : status;
+}
+
+static enum status do_roll_back(struct lfsx_transaction *t, void *context) {
+    const struct rollback *wish = context;
+    return is_valid(wish->keep_as) ? transaction_do(t, roll_back, context) : STATUS_INVALID;
+}
+
+enum status lfsx_transaction_rollback(struct lfsx_transaction *t, const char *volume,
+                                      const char *snapshot, const char *keep_as) {
+    struct rollback wish = {volume, snapshot, keep_as};
+    return do_roll_back(t, &wish);
 }
 
 enum status lfsx_volume_rollback(struct lfsx_pool *pool, const char *volume, const char *snapshot,
                                  const char *keep_as) {
-    struct creation creation = {.pool = pool, .volume = volume, .snapshot = snapshot};
-    enum status status = new_dataset(pool, keep_as, &creation.dataset);
-    return status == STATUS_OK ? complete(&creation, rollback_step) : status;
+    struct rollback wish = {volume, snapshot, keep_as};
+    return transaction_run(pool, false, do_roll_back, &wish);
 }
 
+/* ---- renaming ---- */
+
 struct renaming {
-    struct lfsx_pool *pool;
     const char *from, *to;
 };
 
-static enum status rename_step(void *context, struct btree_cursor *cursor) {
-    const struct renaming *renaming = context;
-    struct lfsx_pool *pool = renaming->pool;
-    struct dataset *d = dataset_find(pool, renaming->from);
-    if (d == NULL)
-        return STATUS_NOT_FOUND;
-    struct update_need need = {0};
-    struct key old_slot;
-    struct key new_slot;
-    enum status status = catalog_prefetch_name(pool, renaming->to, &new_slot, cursor, &need);
+static enum status rename_dataset(struct lfsx_transaction *t, void *context) {
+    const struct renaming *wish = context;
+    struct catalog_named from;
+    struct catalog_named to;
+    enum status status = catalog_name_present(t, wish->from, &from);
     if (status == STATUS_OK)
-        return STATUS_EXISTS;
-    if (status != STATUS_NOT_FOUND)
-        return status;
-    status = catalog_prefetch_entry(d, &old_slot, cursor, &need);
+        status = catalog_name_absent(t, wish->to, &to);
     if (status == STATUS_OK)
-        status = catalog_prefetch_dataset(pool, d->id, cursor, &need);
+        status = entry_remove(t->records, &from.entry);
     if (status == STATUS_OK)
-        status = pool_update_begin(pool, &need);
+        status = catalog_name_put(t, &to, wish->to, from.entry.target);
     if (status != STATUS_OK)
         return status;
-    catalog_remove_name(pool, &old_slot);
-    memcpy(d->name, renaming->to, strlen(renaming->to) + 1);
-    catalog_replace_dataset(d);
-    catalog_insert_name(d, &new_slot);
-    pool_update_end(pool);
-    return STATUS_OK;
+    t->takes_space = true;
+    catalog_dataset_rename(&from.record, wish->to);
+    return catalog_dataset_put(t, &from.record);
+}
+
+static enum status do_rename(struct lfsx_transaction *t, void *context) {
+    const struct renaming *wish = context;
+    return is_valid(wish->to) ? transaction_do(t, rename_dataset, context) : STATUS_INVALID;
+}
+
+enum status lfsx_transaction_rename(struct lfsx_transaction *t, const char *from, const char *to) {
+    struct renaming wish = {from, to};
+    return do_rename(t, &wish);
 }
 
 enum status lfsx_volume_rename(struct lfsx_pool *pool, const char *from, const char *to) {
-    if (!is_valid(to))
-        return STATUS_INVALID;
-    struct renaming renaming = {pool, from, to};
-    enum status status = pool_change(pool, rename_step, &renaming);
-    return status == STATUS_OK ? pool_commit(pool) : status;
+    struct renaming wish = {from, to};
+    return transaction_run(pool, false, do_rename, &wish);
 }

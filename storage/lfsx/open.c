@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/math.h"
 #include "base/mem.h"
-#include "storage/lfsx/catalog.h"
+#include "storage/lfsx/catalog_records.h"
 
 #define CACHE_SHARE 4u /* of the memory that there is, */
 #define FREE_SHARE 2u  /* and at most this part of what is free */
@@ -60,9 +60,14 @@ enum status pool_new(struct blockdev *device, const struct label *label,
         os_memory_info(&memory);
         cache_bytes = MATH_MIN(memory.total_bytes / CACHE_SHARE, memory.free_bytes / FREE_SHARE);
     }
-    if (cache_init(&pool->cache, DATACACHE_NODES_OF(cache_bytes)) != STATUS_OK) {
+    struct mvcc_store store = catalog_store(pool);
+    enum status status = mvcc_create(&store, &pool->catalog_records);
+    if (status == STATUS_OK)
+        status = cache_init(&pool->cache, DATACACHE_NODES_OF(cache_bytes));
+    if (status != STATUS_OK) {
+        mvcc_destroy(pool->catalog_records);
         os_free(pool);
-        return STATUS_NO_MEMORY;
+        return status;
     }
     datacache_init(&pool->data, cache_bytes, &pool->cache);
     init_locks(pool);
@@ -79,6 +84,7 @@ enum status pool_new(struct blockdev *device, const struct label *label,
 
 void pool_free(struct lfsx_pool *pool) {
     os_shrinker_unregister(&pool->shrinker);
+    mvcc_destroy(pool->catalog_records);
     struct list_node *link;
     while ((link = list_pop_front(&pool->datasets)) != NULL) {
         struct dataset *d = LIST_CONTAINER(link, struct dataset, link);

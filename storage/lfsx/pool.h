@@ -33,6 +33,8 @@
 #include "storage/lfsx/staging.h"
 #include "storage/lfsx/super.h"
 
+struct mvcc;
+
 struct lfsx_pool {
     struct blockdev *device;
     struct label label; /* its geometry and written_blocks change: lock */
@@ -42,8 +44,9 @@ struct lfsx_pool {
     struct node_cache cache;
     struct os_shrinker shrinker; /* gives clean nodes back when memory is short */
     struct btree catalog;
-    struct list_node datasets; /* struct dataset.link */
-    uint64_t next_dataset;
+    struct mvcc *catalog_records; /* transactions on it (catalog_records.h); has its own lock */
+    struct list_node datasets;    /* struct dataset.link */
+    uint64_t next_dataset;        /* only rises, atomically */
     uint64_t epoch;
     uint64_t generation; /* number of the checkpoint that is being gathered */
     uint64_t
@@ -201,7 +204,7 @@ struct journal_area pool_journal_area(const struct lfsx_pool *pool);
 
 /* ---- deletion.c ---- */
 
-/* Gives up deleted volumes that cannot be brought back any more. No lock held. */
+/* Gives up deleted volumes and shares that cannot be brought back any more. No lock held. */
 void deletion_expire(struct lfsx_pool *pool);
 
 #endif

@@ -95,8 +95,7 @@ static enum status forget(struct job *job, struct btree_cursor *cursor) {
         status = pool_update_begin(d->pool, &need);
     if (status != STATUS_OK)
         return status;
-    d->schedule.count = 0;
-    catalog_set_schedule(d);
+    catalog_remove_schedule(d);
     destroy_tree(&d->tree);
     destroy_tree(&d->dead);
     catalog_remove_dataset(d);

@@ -14,7 +14,6 @@
 #include "storage/lfsx/items_record.h"
 #include "storage/lfsx/pool.h"
 
-#define KEY_LENGTH 17u
 #define GROUP_SPAN 4096u /* keys of one attribute, and of the pieces of a target */
 
 /* One item that is there, or is not, afterwards. */
@@ -36,26 +35,6 @@ struct application {
     unsigned char *record;
     uint32_t record_length;
 };
-
-struct mvcc_key records_key(const struct key *key) {
-    struct mvcc_key out = {.length = KEY_LENGTH};
-    be64 inode = be64_make(key->inode);
-    be64 offset = be64_make(key->offset);
-    memcpy(out.bytes, &inode, sizeof inode);
-    out.bytes[8] = key->type;
-    memcpy(out.bytes + 9, &offset, sizeof offset);
-    return out;
-}
-
-struct key records_tree_key(const struct mvcc_key *key) {
-    ASSERT(key->length == KEY_LENGTH);
-    be64 inode;
-    be64 offset;
-    memcpy(&inode, key->bytes, sizeof inode);
-    memcpy(&offset, key->bytes + 9, sizeof offset);
-    return (struct key){
-        .inode = be64_get(inode), .type = key->bytes[8], .offset = be64_get(offset)};
-}
 
 uint64_t records_new_inode(struct dataset *dataset) {
     return __atomic_fetch_add(&dataset->next_inode, 1, __ATOMIC_RELAXED);
@@ -121,20 +100,6 @@ static enum status look_next(void *context, struct btree_cursor *cursor) {
     }
 }
 
-/* The lowest of the tree's keys that is at least this one, which may be longer than they are.
- * False: there is none. */
-static bool key_at_least(const struct mvcc_key *key, struct key *out) {
-    struct mvcc_key cut = *key;
-    cut.length = KEY_LENGTH;
-    ASSERT(key->length >= KEY_LENGTH); /* those of this store, and what comes right behind them */
-    *out = records_tree_key(&cut);
-    if (key->length == KEY_LENGTH || ++out->offset != 0)
-        return true;
-    if (++out->type != 0)
-        return true;
-    return ++out->inode != 0;
-}
-
 static enum status store_read(void *context, const struct mvcc_key *key, void *value,
                               size_t *length) {
     struct dataset *dataset = context;
@@ -150,7 +115,7 @@ static enum status store_next(void *context, const struct mvcc_key *from,
     struct dataset *dataset = context;
     struct look look = {
         .dataset = dataset, .last = records_tree_key(last), .value = value, .length = length};
-    if (!key_at_least(from, &look.key))
+    if (!records_key_at_least(from, &look.key))
         return STATUS_NOT_FOUND;
     enum status status = pool_look(dataset->pool, look_next, &look);
     if (status == STATUS_OK)

@@ -13,6 +13,7 @@
 
 #include "storage/lfsx/dataset.h"
 #include "storage/lfsx/inode.h"
+#include "storage/lfsx/records_key.h"
 #include "storage/mvcc/mvcc.h"
 
 #define RECORDS_TOUCHES 4u /* inodes that one transaction may change besides its records */
@@ -44,9 +45,6 @@ struct records_touch *records_touch(struct records_attachment *attachment, uint6
 
 /* A store on the dataset's tree, which outlives it. Its transactions commit with an attachment. */
 struct mvcc_store records_store(struct dataset *dataset);
-
-struct mvcc_key records_key(const struct key *key);
-struct key records_tree_key(const struct mvcc_key *key);
 
 /* A number for a new inode, never given before. Any lock may be held. */
 uint64_t records_new_inode(struct dataset *dataset);

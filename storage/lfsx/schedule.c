@@ -11,8 +11,7 @@
 #include "base/log.h"
 #include "base/math.h"
 #include "base/mem.h"
-#include "storage/lfsx/catalog.h"
-#include "storage/lfsx/pool.h"
+#include "storage/lfsx/catalog_change.h"
 #include "storage/lfsx/snapshot.h"
 
 #define SECOND_NS 1000000000ull
@@ -126,19 +125,21 @@ static void take_due(struct lfsx_pool *pool, uint64_t now_ns) {
     if (status == STATUS_OK && due.count > 0) {
         char name[NAME_SIZE];
         automatic_name(now_ns, name);
-        status = snapshot_take(pool, due.list, due.count, name, LFSX_SNAPSHOT_AUTOMATIC, now_ns);
+        status =
+            snapshot_take(pool, true, due.list, due.count, name, LFSX_SNAPSHOT_AUTOMATIC, now_ns);
     }
     os_free(due.names);
     os_free(due.list);
-    if (status != STATUS_OK && status != STATUS_NOT_FOUND && status != STATUS_EXISTS)
+    bool comes_later = status == STATUS_TIMEOUT; /* a transaction holds one of them */
+    if (status != STATUS_OK && status != STATUS_NOT_FOUND && status != STATUS_EXISTS &&
+        !comes_later)
         log_warning("lfsx", "%s: scheduled snapshots could not be taken: %s", pool->device->name,
                     status_text(status));
 }
 
 /* An automatic snapshot that no rule keeps and nobody uses. */
 struct surplus {
-    struct dataset *dataset;
-    uint64_t epoch;
+    uint64_t dataset, epoch;
 };
 
 static bool find_in(struct dataset *d, uint64_t now_ns, struct surplus *surplus) {
@@ -148,7 +149,7 @@ static bool find_in(struct dataset *d, uint64_t now_ns, struct surplus *surplus)
         if (!s->automatic || s->deleting)
             continue;
         if (s->open_count == 0 && s->clone_count == 0 && !is_kept(d, s, before, now_ns)) {
-            *surplus = (struct surplus){d, s->epoch};
+            *surplus = (struct surplus){d->id, s->epoch};
             return true;
         }
         before = s;
@@ -156,29 +157,22 @@ static bool find_in(struct dataset *d, uint64_t now_ns, struct surplus *surplus)
     return false;
 }
 
-/* Finds one, and holds its dataset. */
 static bool find_surplus(struct lfsx_pool *pool, uint64_t now_ns, struct surplus *surplus) {
     bool found = false;
-    os_rwlock_lock_exclusive(&pool->lock);
+    os_rwlock_lock_shared(&pool->lock);
     LIST_FOR_EACH(link, &pool->datasets) {
         struct dataset *d = LIST_CONTAINER(link, struct dataset, link);
-        found = d->state == DISK_DATASET_LIVE && find_in(d, now_ns, surplus);
-        if (found) {
-            d->pin_count++;
-            break;
-        }
+        found = found || (d->state == DISK_DATASET_LIVE && find_in(d, now_ns, surplus));
     }
-    os_rwlock_unlock_exclusive(&pool->lock);
+    os_rwlock_unlock_shared(&pool->lock);
     return found;
 }
 
 static void discard_surplus(struct lfsx_pool *pool, uint64_t now_ns) {
     struct surplus surplus;
-    enum status status = STATUS_OK;
-    while (status == STATUS_OK && find_surplus(pool, now_ns, &surplus)) {
-        status = snapshot_discard(surplus.dataset, surplus.epoch);
-        dataset_drop(surplus.dataset);
-    }
+    while (find_surplus(pool, now_ns, &surplus))
+        if (snapshot_discard(pool, surplus.dataset, surplus.epoch) != STATUS_OK)
+            return;
 }
 
 static uint64_t time_to_next(struct lfsx_pool *pool, uint64_t now_ns) {
@@ -201,29 +195,6 @@ uint64_t schedule_run(struct lfsx_pool *pool, uint64_t now_ns) {
     return time_to_next(pool, now_ns);
 }
 
-struct setting {
-    struct lfsx_pool *pool;
-    const char *volume;
-    struct schedule schedule;
-};
-
-static enum status set_step(void *context, struct btree_cursor *cursor) {
-    const struct setting *setting = context;
-    struct dataset *d = dataset_find(setting->pool, setting->volume);
-    if (d == NULL)
-        return STATUS_NOT_FOUND;
-    struct update_need need = {0};
-    enum status status = catalog_prefetch_schedule(d->pool, d->id, cursor, &need);
-    if (status == STATUS_OK)
-        status = pool_update_begin(d->pool, &need);
-    if (status != STATUS_OK)
-        return status;
-    d->schedule = setting->schedule;
-    catalog_set_schedule(d);
-    pool_update_end(d->pool);
-    return STATUS_OK;
-}
-
 /* Sorts the rules in. INVALID: one that cannot be, or two of one interval. */
 static enum status sort_rules(const struct lfsx_schedule_rule *rules, uint32_t count,
                               struct schedule *schedule) {
@@ -244,17 +215,50 @@ static enum status sort_rules(const struct lfsx_schedule_rule *rules, uint32_t c
     return STATUS_OK;
 }
 
+struct setting {
+    const char *volume;
+    const struct lfsx_schedule_rule *rules;
+    uint32_t count;
+};
+
+static enum status put_rules(struct lfsx_transaction *t, uint64_t dataset,
+                             const struct schedule *schedule) {
+    struct key tree_key = catalog_schedule_key(dataset);
+    struct mvcc_key key = records_key(&tree_key);
+    struct disk_schedule_rule rules[DISK_SCHEDULE_RULES_MAX];
+    if (schedule->count == 0)
+        return catalog_delete_if_there(t, &tree_key);
+    for (uint32_t i = 0; i < schedule->count; i++)
+        rules[i] = (struct disk_schedule_rule){le64_make(schedule->rules[i].interval_ns),
+                                               le64_make(schedule->rules[i].keep)};
+    t->takes_space = true;
+    return mvcc_write(t->records, &key, rules, schedule->count * sizeof *rules);
+}
+
+static enum status set(struct lfsx_transaction *t, void *context) {
+    const struct setting *wish = context;
+    struct schedule schedule;
+    struct catalog_named named;
+    enum status status = sort_rules(wish->rules, wish->count, &schedule);
+    if (status == STATUS_OK)
+        status = catalog_name_present(t, wish->volume, &named);
+    return status == STATUS_OK ? put_rules(t, named.entry.target, &schedule) : status;
+}
+
+static enum status do_set(struct lfsx_transaction *t, void *context) {
+    return transaction_do(t, set, context);
+}
+
+enum status lfsx_transaction_schedule_set(struct lfsx_transaction *t, const char *volume,
+                                          const struct lfsx_schedule_rule *rules, uint32_t count) {
+    struct setting wish = {volume, rules, count};
+    return do_set(t, &wish);
+}
+
 enum status lfsx_schedule_set(struct lfsx_pool *pool, const char *volume,
                               const struct lfsx_schedule_rule *rules, uint32_t count) {
-    struct setting setting = {.pool = pool, .volume = volume};
-    enum status status = sort_rules(rules, count, &setting.schedule);
-    if (status == STATUS_OK)
-        status = pool_change(pool, set_step, &setting);
-    if (status == STATUS_OK)
-        status = pool_commit(pool);
-    if (status == STATUS_OK)
-        pool_keeper_wake(pool);
-    return status;
+    struct setting wish = {volume, rules, count};
+    return transaction_run(pool, false, do_set, &wish);
 }
 
 enum status lfsx_schedule_get(struct lfsx_pool *pool, const char *volume,

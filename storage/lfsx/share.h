@@ -17,6 +17,7 @@
 #ifndef STORAGE_LFSX_SHARE_H
 #define STORAGE_LFSX_SHARE_H
 
+#include "storage/lfsx/entry.h"
 #include "storage/lfsx/lfsx_share.h"
 #include "storage/lfsx/pool.h"
 #include "storage/lfsx/records.h"
@@ -119,18 +120,9 @@ enum status change_put_inode(struct change_run *run, uint64_t inode,
 /* Its content or its names changed: sets its times. */
 void change_times(struct change_run *run, uint64_t inode, uint32_t set);
 
-/* A name's entry, or where it would stand. */
-struct found_entry {
-    struct key key;
-    bool exists;
-    uint64_t target;
-    uint8_t kind;
-};
-/* Finds the name in the directory, and locks it, there or not, for a change. NO_SPACE: it is not
- * there, and cannot be added. */
+/* As entry_find() and entry_put(). */
 enum status change_find(struct change_run *run, uint64_t directory, struct lfsx_name name,
                         struct found_entry *found);
-/* Makes the entry name the inode. */
 enum status change_put_entry(struct change_run *run, const struct found_entry *place,
                              struct lfsx_name name, uint64_t target, uint8_t kind);
 /* Takes one link from the inode, or leaves the order to clean it up: then *gone is its number. */

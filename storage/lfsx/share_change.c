@@ -94,59 +94,14 @@ void change_times(struct change_run *run, uint64_t inode, uint32_t set) {
 
 /* ---- names ---- */
 
-union entry_value {
-    struct disk_entry disk;
-    unsigned char bytes[sizeof(struct disk_entry) + LFSX_NAME_MAX];
-};
-
 enum status change_find(struct change_run *run, uint64_t directory, struct lfsx_name name,
                         struct found_entry *found) {
-    uint64_t hash = share_entry_hash(run->share->dataset->pool, name);
-    struct key at = {.inode = directory, .type = DISK_TYPE_ENTRY, .offset = hash};
-    struct key end = at;
-    end.offset = hash + (DISK_ENTRY_SLOTS - 1);
-    struct mvcc_key last = records_key(&end);
-    struct mvcc_key from = records_key(&at);
-    enum status status = mvcc_lock(run->transaction, &from, &last, MVCC_LOCK_EXCLUSIVE);
-    *found = (struct found_entry){.key = at};
-    for (;;) {
-        union entry_value value;
-        struct mvcc_key key;
-        size_t length;
-        if (status == STATUS_OK)
-            status = mvcc_next(run->transaction, &from, &last, &key, &value, sizeof value, &length);
-        if (status == STATUS_NOT_FOUND)
-            break;
-        if (status != STATUS_OK)
-            return status;
-        struct key place = records_tree_key(&key);
-        if (value.disk.name_length == name.length &&
-            memcmp(value.disk.name, name.text, name.length) == 0) {
-            *found =
-                (struct found_entry){place, true, le64_get(value.disk.target), value.disk.kind};
-            return STATUS_OK;
-        }
-        if (place.offset == found->key.offset) /* slots are taken in their order */
-            found->key.offset++;
-        if (place.offset == end.offset)
-            break;
-        bool more = mvcc_key_advance(&key);
-        ASSERT(more);
-        from = key;
-    }
-    bool full = found->key.offset > end.offset || found->key.offset < hash ||
-                found->key.offset == UINT64_MAX;
-    return full ? STATUS_NO_SPACE : STATUS_OK;
+    return entry_find(run->transaction, run->share->dataset->pool, directory, name, found);
 }
 
 enum status change_put_entry(struct change_run *run, const struct found_entry *place,
                              struct lfsx_name name, uint64_t target, uint8_t kind) {
-    union entry_value value;
-    value.disk = (struct disk_entry){
-        .target = le64_make(target), .kind = kind, .name_length = (uint8_t)name.length};
-    memcpy(value.disk.name, name.text, name.length);
-    struct mvcc_key key = records_key(&place->key);
-    return mvcc_write(run->transaction, &key, &value, sizeof value.disk + name.length);
+    return entry_put(run->transaction, place, name, target, kind);
 }
 
 enum status change_drop_link(struct change_run *run, uint64_t inode, struct disk_inode *record,

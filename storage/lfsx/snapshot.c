@@ -4,14 +4,13 @@
  *
  * A snapshot is taken in the instant in which a checkpoint gathers: all trees are sealed then, so
  * their roots are what a snapshot needs, and the epoch rises before anything else can change. That
- * makes it durable with the checkpoint, of several datasets as of one.
+ * makes it durable with the checkpoint, of several datasets as of one. So the checkpoint applies
+ * the transaction (catalog_records.h), which is of snapshots alone.
  */
 #include "storage/lfsx/snapshot.h"
 #include "base/assert.h"
 #include "base/mem.h"
-#include "storage/lfsx/catalog.h"
-#include "storage/lfsx/lfsx_snapshot.h"
-#include "storage/lfsx/pool.h"
+#include "storage/lfsx/catalog_change.h"
 
 /* Snapshots that ride on a checkpoint. */
 struct taking {
@@ -19,38 +18,25 @@ struct taking {
     struct lfsx_pool *pool;
     const char *const *volumes;
     uint32_t count;
-    struct snapshot **snapshots; /* `count`; their datasets are found when the time has come */
+    struct snapshot **snapshots; /* `count`; their datasets are locked by the transaction */
     const char *name;
+    uint64_t epoch;
     bool taken;
 };
-
-/* Finds the datasets, each once and without a snapshot of this name. */
-static enum status find_targets(struct taking *taking) {
-    if (taking->pool->epoch + 1 >= DISK_EPOCH_MAX)
-        return STATUS_NO_SPACE;
-    for (uint32_t i = 0; i < taking->count; i++) {
-        struct dataset *d = dataset_find(taking->pool, taking->volumes[i]);
-        if (d == NULL)
-            return STATUS_NOT_FOUND;
-        if (snapshot_find(d, taking->name) != NULL)
-            return STATUS_EXISTS;
-        for (uint32_t j = 0; j < i; j++)
-            if (taking->snapshots[j]->dataset == d)
-                return STATUS_INVALID;
-        taking->snapshots[i]->dataset = d;
-    }
-    return STATUS_OK;
-}
 
 static enum status prepare(struct checkpoint_rider *rider, struct btree_cursor *cursor,
                            struct update_need *need) {
     struct taking *taking = LIST_CONTAINER(rider, struct taking, rider);
-    enum status status = find_targets(taking);
+    enum status status = STATUS_OK;
     uint64_t nodes = need->nodes;
     need->frees = false;
-    for (uint32_t i = 0; status == STATUS_OK && i < taking->count; i++)
-        status = catalog_prefetch_snapshot(taking->pool, taking->snapshots[i]->dataset->id,
-                                           taking->pool->epoch, cursor, need);
+    ASSERT(taking->pool->epoch == taking->epoch);
+    for (uint32_t i = 0; status == STATUS_OK && i < taking->count; i++) {
+        struct dataset *d = taking->snapshots[i]->dataset;
+        status = snapshot_find(d, taking->name) != NULL ? STATUS_EXISTS : STATUS_OK;
+        if (status == STATUS_OK)
+            status = catalog_prefetch_snapshot(taking->pool, d->id, taking->epoch, cursor, need);
+    }
     need->nodes += need->nodes - nodes; /* to change it back */
     return status;
 }
@@ -58,7 +44,7 @@ static enum status prepare(struct checkpoint_rider *rider, struct btree_cursor *
 /* The snapshot is what its dataset is. */
 static void take(struct snapshot *s) {
     struct dataset *d = s->dataset;
-    s->epoch = d->pool->epoch;
+    ASSERT(s->epoch == d->pool->epoch);
     s->tree = d->tree;
     s->tree.dataset = NULL;
     s->tree.kept = 0;
@@ -94,6 +80,52 @@ static void seal(struct checkpoint_rider *rider) {
     taking->taken = true;
 }
 
+/* The pool's epoch stays while a transaction has this key locked. It is of no record. */
+static enum status lock_epoch(struct lfsx_transaction *t, struct taking *taking) {
+    struct key tree_key = catalog_snapshot_key(DISK_CATALOG_NAMES, 0);
+    struct mvcc_key key = records_key(&tree_key);
+    enum status status = mvcc_lock(t->records, &key, &key, MVCC_LOCK_EXCLUSIVE);
+    if (status != STATUS_OK)
+        return status;
+    os_rwlock_lock_shared(&t->pool->lock);
+    taking->epoch = t->pool->epoch;
+    os_rwlock_unlock_shared(&t->pool->lock);
+    return taking->epoch + 1 >= DISK_EPOCH_MAX ? STATUS_NO_SPACE : STATUS_OK;
+}
+
+/* Nobody else changes the dataset or its snapshots from now on. */
+static enum status add_target(struct lfsx_transaction *t, struct taking *taking, uint32_t i) {
+    struct catalog_named named;
+    enum status status = catalog_name_present(t, taking->volumes[i], &named);
+    if (status == STATUS_OK)
+        status = catalog_snapshots_lock(t, named.entry.target);
+    if (status != STATUS_OK)
+        return status;
+    struct snapshot *s = taking->snapshots[i];
+    os_rwlock_lock_shared(&t->pool->lock);
+    s->dataset = dataset_find_id(t->pool, named.entry.target);
+    os_rwlock_unlock_shared(&t->pool->lock);
+    ASSERT(s->dataset != NULL && s->dataset->state == DISK_DATASET_LIVE);
+    for (uint32_t j = 0; j < i; j++)
+        if (taking->snapshots[j]->dataset == s->dataset)
+            return STATUS_INVALID;
+    s->epoch = taking->epoch;
+    union catalog_item record;
+    struct key tree_key = catalog_snapshot_key(named.entry.target, taking->epoch);
+    struct mvcc_key key = records_key(&tree_key);
+    size_t length = catalog_new_snapshot(s, &record);
+    return mvcc_insert(t->records, &key, &record, length);
+}
+
+static enum status take_all(struct lfsx_transaction *t, void *context) {
+    struct taking *taking = context;
+    enum status status = lock_epoch(t, taking);
+    for (uint32_t i = 0; status == STATUS_OK && i < taking->count; i++)
+        status = add_target(t, taking, i);
+    t->rider = &taking->rider;
+    return status;
+}
+
 static enum status alloc_snapshots(struct taking *taking, uint32_t flags, uint64_t now_ns) {
     taking->snapshots = os_alloc_zeroed(taking->count * sizeof(struct snapshot *));
     if (taking->snapshots == NULL)
@@ -118,8 +150,8 @@ static void release(struct taking *taking) {
     os_free(taking->snapshots);
 }
 
-enum status snapshot_take(struct lfsx_pool *pool, const char *const *volumes, uint32_t count,
-                          const char *name, uint32_t flags, uint64_t now_ns) {
+enum status snapshot_take(struct lfsx_pool *pool, bool quiet, const char *const *volumes,
+                          uint32_t count, const char *name, uint32_t flags, uint64_t now_ns) {
     struct taking taking = {
         .rider = {.prepare = prepare, .change = change, .undo = undo, .seal = seal},
         .pool = pool,
@@ -130,7 +162,7 @@ enum status snapshot_take(struct lfsx_pool *pool, const char *const *volumes, ui
     if (status == STATUS_OK)
         status = alloc_snapshots(&taking, flags, now_ns);
     if (status == STATUS_OK)
-        status = pool_checkpoint_with(pool, &taking.rider);
+        status = transaction_run(pool, quiet, take_all, &taking);
     release(&taking);
     return status;
 }
@@ -139,71 +171,63 @@ enum status lfsx_snapshot_create(struct lfsx_pool *pool, const char *const *volu
                                  uint32_t volume_count, const char *name, uint32_t flags) {
     if (volume_count == 0 || !lfsx_name_is_valid(name, strlen(name)))
         return STATUS_INVALID;
-    uint64_t now_ns = os_wall_clock_ns();
-    enum status status = snapshot_take(pool, volumes, volume_count, name, flags, now_ns);
-    if (status == STATUS_NO_SPACE && pool_reclaim(pool))
-        status = snapshot_take(pool, volumes, volume_count, name, flags, now_ns);
-    return status;
+    return snapshot_take(pool, false, volumes, volume_count, name, flags, os_wall_clock_ns());
 }
 
-/* Takes the name away and marks the record: the reaper frees what nobody else has. */
-static enum status mark(struct snapshot *s, bool background, struct btree_cursor *cursor) {
-    struct dataset *d = s->dataset;
-    if (s->open_count > 0 || s->clone_count > 0)
-        return STATUS_BUSY;
-    struct update_need need = {.frees = true, .background = background};
-    enum status status = catalog_prefetch_snapshot(d->pool, d->id, s->epoch, cursor, &need);
-    if (status == STATUS_OK)
-        status = pool_update_begin(d->pool, &need);
+/* ---- deleting ---- */
+
+static enum status give_up(struct lfsx_transaction *t, uint64_t dataset, uint64_t epoch) {
+    struct key tree_key = catalog_snapshot_key(dataset, epoch);
+    struct mvcc_key key = records_key(&tree_key);
+    enum status status = mvcc_delete(t->records, &key);
     if (status != STATUS_OK)
         return status;
-    s->deleting = true;
-    catalog_replace_snapshot(s);
-    dataset_update_kept(d);
-    pool_update_end(d->pool);
-    return STATUS_OK;
+    return transaction_note(
+        t, &(struct note){.kind = NOTE_SNAPSHOT_GIVEN_UP, .id = dataset, .epoch = epoch});
 }
 
 struct deletion {
-    struct lfsx_pool *pool;
     const char *volume, *name;
 };
 
-static enum status delete_step(void *context, struct btree_cursor *cursor) {
-    const struct deletion *deletion = context;
-    struct dataset *d = dataset_find(deletion->pool, deletion->volume);
-    struct snapshot *s = d == NULL ? NULL : snapshot_find(d, deletion->name);
-    return s == NULL ? STATUS_NOT_FOUND : mark(s, false, cursor);
+static enum status delete (struct lfsx_transaction *t, void *context) {
+    const struct deletion *wish = context; struct catalog_named named; uint64_t epoch = 0;
+    enum status status = catalog_name_present(t, wish->volume, &named);
+    if (status == STATUS_OK) status = catalog_snapshot_find(t, named.entry.target, wish->name,
+                                                            MVCC_LOCK_EXCLUSIVE, &epoch);
+    return status == STATUS_OK ? give_up(t, named.entry.target, epoch) : status;
+}
+
+static enum status do_delete(struct lfsx_transaction *t, void *context) {
+    return transaction_do(t, delete, context);
+}
+
+enum status lfsx_transaction_snapshot_delete(struct lfsx_transaction *t, const char *volume,
+                                             const char *name) {
+    struct deletion wish = {volume, name};
+    return do_delete(t, &wish);
 }
 
 enum status lfsx_snapshot_delete(struct lfsx_pool *pool, const char *volume, const char *name) {
-    struct deletion deletion = {pool, volume, name};
-    enum status status = pool_change(pool, delete_step, &deletion);
-    if (status == STATUS_OK)
-        status = pool_commit(pool);
-    if (status == STATUS_OK)
-        reaper_wake(pool);
-    return status;
+    struct deletion wish = {volume, name};
+    return transaction_run(pool, false, do_delete, &wish);
 }
 
 struct discarding {
-    struct dataset *dataset;
-    uint64_t epoch;
+    uint64_t dataset, epoch;
 };
 
-static enum status discard_step(void *context, struct btree_cursor *cursor) {
+static enum status discard(struct lfsx_transaction *t, void *context) {
     const struct discarding *discarding = context;
-    struct snapshot *s = snapshot_find_epoch(discarding->dataset, discarding->epoch);
-    return s == NULL || s->deleting ? STATUS_NOT_FOUND : mark(s, true, cursor);
+    return give_up(t, discarding->dataset, discarding->epoch);
 }
 
-enum status snapshot_discard(struct dataset *d, uint64_t epoch) {
-    struct discarding discarding = {d, epoch};
-    enum status status = pool_change_background(d->pool, discard_step, &discarding);
-    if (status == STATUS_OK)
-        reaper_wake(d->pool);
-    return status;
+enum status snapshot_discard(struct lfsx_pool *pool, uint64_t dataset, uint64_t epoch) {
+    struct discarding discarding = {dataset, epoch};
+    return transaction_run(pool, true, discard, &discarding);
 }
+
+/* ---- listing ---- */
 
 /* A snapshot's facts, and where in the dead tree what only it has is. */
 struct listed {

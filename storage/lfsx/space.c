@@ -212,73 +212,15 @@ uint64_t space_available(struct lfsx_pool *pool) {
     return blocks > promised ? blocks - promised : 0;
 }
 
-bool space_can_promise(const struct dataset *d, uint64_t data_blocks, uint64_t reserved) {
-    uint64_t others = d->pool->space.promised - d->space.promised;
+void space_plan_change(struct space_plan *plan, const struct dataset *d, uint64_t data_blocks,
+                       uint64_t reserved) {
     uint64_t wanted = promise(reserved, data_blocks + d->space.in_flight);
-    return wanted == 0 || others + wanted <= usable(d->pool);
+    plan->more += wanted;
+    plan->less += d->space.promised;
+    plan->rises = plan->rises || wanted > d->space.promised;
 }
 
-void space_hand_over(struct dataset *from, struct dataset *to) {
-    to->space.quota = from->space.quota;
-    to->space.reserved = from->space.reserved;
-    from->space.quota = from->space.reserved = 0;
-    space_update(from);
-    space_update(to);
-}
-
-/* ---- as lfsx_space.h says ---- */
-
-struct setting {
-    struct lfsx_pool *pool;
-    const char *name;
-    const uint64_t *quota, *reserved; /* NULL: stays as it is */
-};
-
-static enum status judge(const struct dataset *d, uint64_t quota, uint64_t reserved) {
-    if (quota > 0 && reserved > quota)
-        return STATUS_INVALID;
-    bool more = reserved > d->space.reserved;
-    return !more || space_can_promise(d, d->data_blocks, reserved) ? STATUS_OK : STATUS_NO_SPACE;
-}
-
-static enum status set_step(void *context, struct btree_cursor *cursor) {
-    const struct setting *setting = context;
-    struct dataset *d = dataset_find(setting->pool, setting->name);
-    if (d == NULL)
-        return STATUS_NOT_FOUND;
-    uint64_t quota = setting->quota == NULL ? d->space.quota : *setting->quota;
-    uint64_t reserved = setting->reserved == NULL ? d->space.reserved : *setting->reserved;
-    enum status status = judge(d, quota, reserved);
-    struct update_need need = {.frees = true}; /* its record is as long as it was */
-    if (status == STATUS_OK)
-        status = catalog_prefetch_dataset(d->pool, d->id, cursor, &need);
-    if (status == STATUS_OK)
-        status = pool_update_begin(d->pool, &need);
-    if (status != STATUS_OK)
-        return status;
-    d->space.quota = quota;
-    d->space.reserved = reserved;
-    space_update(d);
-    catalog_replace_dataset(d);
-    pool_update_end(d->pool);
-    return STATUS_OK;
-}
-
-static enum status set(const struct setting *setting, uint64_t bytes) {
-    if (bytes % LFSX_BLOCK_SIZE != 0 || bytes > LFSX_VOLUME_SIZE_MAX)
-        return STATUS_INVALID;
-    enum status status = pool_change(setting->pool, set_step, (void *)(uintptr_t)setting);
-    return status == STATUS_OK ? pool_commit(setting->pool) : status;
-}
-
-enum status lfsx_dataset_set_quota(struct lfsx_pool *pool, const char *name, uint64_t bytes) {
-    uint64_t blocks = bytes / LFSX_BLOCK_SIZE;
-    struct setting setting = {.pool = pool, .name = name, .quota = &blocks};
-    return set(&setting, bytes);
-}
-
-enum status lfsx_dataset_set_reservation(struct lfsx_pool *pool, const char *name, uint64_t bytes) {
-    uint64_t blocks = bytes / LFSX_BLOCK_SIZE;
-    struct setting setting = {.pool = pool, .name = name, .reserved = &blocks};
-    return set(&setting, bytes);
+bool space_plan_fits(const struct space_plan *plan, const struct lfsx_pool *pool) {
+    ASSERT(plan->less <= pool->space.promised);
+    return !plan->rises || pool->space.promised - plan->less + plan->more <= usable(pool);
 }

@@ -62,12 +62,16 @@ void space_settle(struct dataset *dataset, const struct space_claim *claim);
 /* What the dataset has, may have or is has changed. Lock exclusive. */
 void space_update(struct dataset *dataset);
 
-/* Whether the dataset, with as many blocks as it would have then, can be promised as much. Lock
- * exclusive. */
-bool space_can_promise(const struct dataset *dataset, uint64_t data_blocks, uint64_t reserved);
-/* Quota and reservation go over to another dataset, which takes the first one's place. Lock
- * exclusive. */
-void space_hand_over(struct dataset *from, struct dataset *to);
+/* Promises that change together; all zeros: none. */
+struct space_plan {
+    uint64_t more, less; /* blocks */
+    bool rises;          /* somebody is promised more than before */
+};
+/* The dataset will have so many data blocks and such a reservation. Lock exclusive. */
+void space_plan_change(struct space_plan *plan, const struct dataset *dataset, uint64_t data_blocks,
+                       uint64_t reserved);
+/* Whether all can be kept. Lock exclusive. */
+bool space_plan_fits(const struct space_plan *plan, const struct lfsx_pool *pool);
 
 /* What new data of anybody may still take, in blocks. Lock shared or exclusive. */
 uint64_t space_available(struct lfsx_pool *pool);
