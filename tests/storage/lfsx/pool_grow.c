@@ -151,7 +151,9 @@ static void gained_space_is_used(void **state) {
     assert_int_equal(lfsx_pool_commit(model.pool), STATUS_OK);
     model.disk->left_over = malloc(model.disk->device.size);
     struct random nothing = {0};
+    os_mutex_lock(&model.disk->lock);
     ramdisk_leave(model.disk, &nothing, model.disk->left_over);
+    os_mutex_unlock(&model.disk->lock);
     lfsx_volume_close(large);
     close_pool();
     come_back(40 * MIB);
