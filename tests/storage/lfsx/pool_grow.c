@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #define MIB (1ull << 20)
-#define SMALL (10 * MIB)
-#define LARGE (15 * MIB)
-#define VOLUME_SIZE (3 * MIB)
+#define SMALL (8 * MIB)
+#define LARGE (10 * MIB)
+#define VOLUME_SIZE (2 * MIB)
 
 struct model {
     struct random random;
@@ -219,7 +219,7 @@ static void power_cuts(void **state) {
 /* A cut while a pool recovers from a cut. */
 static void cuts_of_the_recovery(void **state) {
     (void)state;
-    for (unsigned round = 0; round < random_scale(20); round++) {
+    for (unsigned round = 0; round < random_scale(12); round++) {
         start(SMALL, LARGE);
         write_some(10);
         assert_int_equal(lfsx_pool_commit(model.pool), STATUS_OK);
