@@ -33,22 +33,27 @@ static enum status keep(struct lfsx_transaction *t, union catalog_item *record) 
     return status == STATUS_OK ? catalog_dataset_put(t, record) : status;
 }
 
-static enum status delete (struct lfsx_transaction *t, void *context) {
-    const struct deletion *wish = context; struct catalog_named named;
+static enum status take_away(struct lfsx_transaction *t, void *context) {
+    const struct deletion *wish = context;
+    struct catalog_named named;
     struct disk_dataset *disk = &named.record.dataset;
     enum status status = catalog_name_present(t, wish->name, &named);
-    if (status != STATUS_OK) return status;
-    if (disk->kind != wish->kind) return STATUS_NOT_FOUND;
-    if (le64_get(disk->flags) & DISK_DATASET_PROTECTED) return STATUS_PERMISSION;
+    if (status != STATUS_OK)
+        return status;
+    if (disk->kind != wish->kind)
+        return STATUS_NOT_FOUND;
+    if (le64_get(disk->flags) & DISK_DATASET_PROTECTED)
+        return STATUS_PERMISSION;
     status = entry_remove(t->records, &named.entry);
-    if (status != STATUS_OK) return status;
-    if (le64_get(disk->keep_deleted_ns) > 0 &&
-        !(wish->flags & LFSX_DELETE_NOW)) return keep(t, &named.record);
+    if (status != STATUS_OK)
+        return status;
+    if (le64_get(disk->keep_deleted_ns) > 0 && !(wish->flags & LFSX_DELETE_NOW))
+        return keep(t, &named.record);
     return give_up(t, named.entry.target, (wish->flags & LFSX_DELETE_SNAPSHOTS) != 0);
 }
 
 static enum status do_delete(struct lfsx_transaction *t, void *context) {
-    return transaction_do(t, delete, context);
+    return transaction_do(t, take_away, context);
 }
 
 enum status lfsx_transaction_volume_delete(struct lfsx_transaction *t, const char *name,

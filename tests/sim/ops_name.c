@@ -92,13 +92,14 @@ void op_delete(struct run *run, unsigned name) {
     if (snapshots.any && run_one_in(run, 2))
         flags |= LFSX_DELETE_SNAPSHOTS;
     run->deleting[name] = true;
+    uint64_t began = os_now_ns(); /* from when on, at the earliest, the time runs */
     uint32_t op = model_begin(&run->model, run_now(run));
     model_rename(&run->model, op, name, -1);
     enum status status = lfsx_volume_delete(run->pool, model_name(name), flags);
     name_finish(run, name, op, status, false);
     run->deleting[name] = false;
     if (status == STATUS_OK && keep == MODEL_KEEP && flags == 0)
-        run->model.instances[instance].kept_until = os_now_ns() + KEEP_NS;
+        run->model.instances[instance].kept_until = began + KEEP_NS;
     bool for_good = keep != MODEL_KEEP || flags != 0;
     bool homeless = snapshots.any && (flags & LFSX_DELETE_SNAPSHOTS) == 0;
     bool may_be_busy = snapshots.cloned || (for_good && homeless);

@@ -65,8 +65,8 @@ static void do_data(struct client *client) {
 
 bool bring_back(struct run *run, unsigned name) {
     for (uint32_t i = 0; i < run->model.instance_count; i++) {
-        if (run->model.instances[i].kept_until == 0)
-            continue;
+        if (run->model.instances[i].kept_until == 0 || run->model.instances[i].id == 0)
+            continue; /* also if it was deleted before anybody learnt its number */
         op_undelete(run, i, name);
         return true;
     }

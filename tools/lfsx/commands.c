@@ -39,26 +39,29 @@ static enum status resize(struct lfsx_pool *pool, const struct words *words) {
     return tell(status, words->at[0]);
 }
 
-static enum status delete (struct lfsx_pool *pool, const struct words *words) {
+static enum status take_away(struct lfsx_pool *pool, const struct words *words) {
     const char *at = strchr(words->at[0], '@');
-    uint32_t flags = (words->snapshots ? LFSX_DELETE_SNAPSHOTS : 0) |
-                     (words->now ? LFSX_DELETE_NOW : 0);
-    enum status status; if (at == NULL){status = lfsx_volume_delete(pool, words->at[0], flags);
-                                        if (status == STATUS_NOT_FOUND)
-                                            status = lfsx_share_delete(pool, words->at[0], flags);}
-else {
-    char *volume = strndup(words->at[0], (size_t)(at - words->at[0]));
-    status = volume == NULL ? STATUS_NO_MEMORY : lfsx_snapshot_delete(pool, volume, at + 1);
-    free(volume);
-}
-if (status == STATUS_BUSY)
-    return complain(words->at[0], "it has snapshots (--snapshots deletes them, too), or a clone "
-                                  "depends on it");
-if (status == STATUS_PERMISSION)
-    return complain(words->at[0], "it is protected; lfsx protect POOL VOLUME off");
-if (status == STATUS_OK) /* so that what it held is free when the program ends */
-    status = lfsx_pool_settle(pool);
-return tell(status, words->at[0]);
+    uint32_t flags =
+        (words->snapshots ? LFSX_DELETE_SNAPSHOTS : 0) | (words->now ? LFSX_DELETE_NOW : 0);
+    enum status status;
+    if (at == NULL) {
+        status = lfsx_volume_delete(pool, words->at[0], flags);
+        if (status == STATUS_NOT_FOUND)
+            status = lfsx_share_delete(pool, words->at[0], flags);
+    } else {
+        char *volume = strndup(words->at[0], (size_t)(at - words->at[0]));
+        status = volume == NULL ? STATUS_NO_MEMORY : lfsx_snapshot_delete(pool, volume, at + 1);
+        free(volume);
+    }
+    if (status == STATUS_BUSY)
+        return complain(words->at[0],
+                        "it has snapshots (--snapshots deletes them, too), or a clone "
+                        "depends on it");
+    if (status == STATUS_PERMISSION)
+        return complain(words->at[0], "it is protected; lfsx protect POOL VOLUME off");
+    if (status == STATUS_OK) /* so that what it held is free when the program ends */
+        status = lfsx_pool_settle(pool);
+    return tell(status, words->at[0]);
 }
 
 /* "none" or a size. */
@@ -230,7 +233,7 @@ const struct command commands[] = {
     {"delete", 1, 1, false,
      "VOLUME|VOLUME@SNAPSHOT [--snapshots] [--now]\n            delete it, with its snapshots, and "
      "so that it cannot be brought back",
-     delete},
+     take_away},
     {"undelete", 1, 2, false, "NUMBER [NAME]\n            bring back a deleted volume", undelete},
     {"protect", 2, 3, false,
      "VOLUME on|off [DURATION]\n            refuse to delete it; keep it so long after it was "
