@@ -14,6 +14,17 @@ static struct model_snapshot *get(struct run *run, int snapshot) {
     return &run->model.snapshots[snapshot];
 }
 
+/* The snapshot's name; the model's list moves when others take snapshots meanwhile. */
+struct label {
+    char text[sizeof((struct model_snapshot *)0)->name];
+};
+
+static struct label label_of(struct run *run, int snapshot) {
+    struct label label;
+    memcpy(label.text, get(run, snapshot)->name, sizeof label.text);
+    return label;
+}
+
 static const char *volume_of(struct run *run, int snapshot) {
     return model_name(name_of_instance(run, (int)get(run, snapshot)->instance));
 }
@@ -89,14 +100,13 @@ void op_snapshot(struct run *run, const unsigned *names, unsigned count) {
 void op_snapshot_delete(struct run *run, int snapshot) {
     unsigned name = name_of_instance(run, (int)get(run, snapshot)->instance);
     const char *volume = volume_of(run, snapshot);
-    char label[sizeof get(run, snapshot)->name];
-    memcpy(label, get(run, snapshot)->name, sizeof label);
+    struct label label = label_of(run, snapshot);
     run->users[name]++;
     get(run, snapshot)->busy++;
     uint32_t op = model_begin(&run->model, run_now(run));
     model_drop_snapshot(&run->model, op, (unsigned)snapshot);
-    enum status status = lfsx_snapshot_delete(run->pool, volume, label);
-    finish(run, op, status, look_up(run, volume, label), false);
+    enum status status = lfsx_snapshot_delete(run->pool, volume, label.text);
+    finish(run, op, status, look_up(run, volume, label.text), false);
     get(run, snapshot)->busy--;
     run->users[name]--;
     run_expect(run, status, get(run, snapshot)->cloned ? RUN_MAY(STATUS_BUSY) : 0,
@@ -148,8 +158,9 @@ void op_clone(struct run *run, int snapshot, unsigned name) {
     unsigned instance = add_clone(run, snapshot);
     uint32_t op = model_begin(&run->model, run_now(run));
     model_rename(&run->model, op, name, (int)instance);
-    enum status status = lfsx_clone_create(run->pool, model_name(origin), get(run, snapshot)->name,
-                                           model_name(name));
+    struct label label = label_of(run, snapshot);
+    enum status status =
+        lfsx_clone_create(run->pool, model_name(origin), label.text, model_name(name));
     name_finish(run, name, op, status, true);
     get(run, snapshot)->busy--;
     run->creating[name] = false;
@@ -168,8 +179,9 @@ void op_rollback(struct run *run, int snapshot, unsigned keep_as) {
     uint32_t op = model_begin(&run->model, run_now(run));
     model_rename(&run->model, op, name, (int)clone);
     model_rename(&run->model, op, keep_as, instance);
-    enum status status = lfsx_volume_rollback(run->pool, model_name(name), get(run, snapshot)->name,
-                                              model_name(keep_as));
+    struct label label = label_of(run, snapshot);
+    enum status status =
+        lfsx_volume_rollback(run->pool, model_name(name), label.text, model_name(keep_as));
     name_finish(run, keep_as, op, status, true);
     name_learn(run, name);
     get(run, snapshot)->busy--;
