@@ -138,7 +138,7 @@ void alloc_grow(struct allocator *allocator, struct alloc_growth *growth);
 
 /* ---- for the check ---- */
 
-/* Calls visit for every maximal run of blocks used in the map. */
+/* Whether the map, as the next checkpoint writes it, calls the block used. */
 bool alloc_is_used(struct allocator *allocator, uint64_t block);
 
 /* Reads and verifies one map block (level, index) by its entry into page. */
