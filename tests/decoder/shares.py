@@ -14,7 +14,7 @@ import share
 from appliance import check
 from xxh64 import xxh64
 
-MAKER = f"{appliance.BUILD}/asan/tests/storage/lfsx/share_image"
+MAKER = f"{appliance.BUILD}/asan/tests/storage/lfsx/share/image"
 appliance.require(MAKER)
 prefix = appliance.path("share")
 os.environ["SHARE_IMAGE"] = prefix

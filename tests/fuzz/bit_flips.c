@@ -8,8 +8,8 @@
  * so that processes can share the work (PART counts from 0).
  */
 #include "storage/journal/journal_format.h"
+#include "storage/lfsx/format/super.h"
 #include "storage/lfsx/lfsx.h"
-#include "storage/lfsx/super.h"
 #include "tests/fuzz/everything.h"
 #include "tests/fuzz/image.h"
 #include "tests/fuzz/reseal.h"

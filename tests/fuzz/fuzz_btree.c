@@ -2,10 +2,10 @@
 /*
  * The B+tree of a real volume against an array. Input: operations of 4 bytes: what (1), the first
  * of SLOTS keys (2), how many or how large (1). The items are extents which name blocks that nobody
- * allocated, as in tests/storage/lfsx/btree_model.c.
+ * allocated, as in tests/storage/lfsx/tree/btree_model.c.
  */
 #include "storage/lfsx/lfsx.h"
-#include "storage/lfsx/pool.h"
+#include "storage/lfsx/pool/pool.h"
 #include "tests/fuzz/fuzz.h"
 
 #define DISK_BYTES ((uint64_t)DISK_MIN_DEVICE_BLOCKS * DISK_BLOCK_SIZE)

@@ -7,8 +7,8 @@
  * Whether such an image is refused or served does not matter; that everything comes back does, and
  * that what was served and closed without an error can be checked.
  */
+#include "storage/lfsx/format/super.h"
 #include "storage/lfsx/lfsx.h"
-#include "storage/lfsx/super.h"
 #include "tests/fuzz/edits.h"
 #include "tests/fuzz/image.h"
 #include "tests/fuzz/reseal.h"

@@ -6,8 +6,8 @@
  * A repair may refuse, or leave findings and say so. One that says that nothing is left has made a
  * pool that opens, takes writes and is sound.
  */
+#include "storage/lfsx/format/super.h"
 #include "storage/lfsx/lfsx.h"
-#include "storage/lfsx/super.h"
 #include "tests/fuzz/edits.h"
 #include "tests/fuzz/reseal.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/fuzz/image.h"
+#include "storage/lfsx/format/super.h"
 #include "storage/lfsx/lfsx.h"
-#include "storage/lfsx/super.h"
 #include "tests/fuzz/everything.h"
 #include "tests/fuzz/reseal.h"
 

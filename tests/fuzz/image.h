@@ -3,7 +3,7 @@
 #ifndef TESTS_FUZZ_IMAGE_H
 #define TESTS_FUZZ_IMAGE_H
 
-#include "storage/lfsx/geometry.h"
+#include "storage/lfsx/format/geometry.h"
 #include "tests/fuzz/fuzz.h"
 
 #define IMAGE_BYTES ((uint64_t)DISK_MIN_DEVICE_BLOCKS * DISK_BLOCK_SIZE)

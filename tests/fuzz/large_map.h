@@ -3,7 +3,7 @@
 #ifndef TESTS_FUZZ_LARGE_MAP_H
 #define TESTS_FUZZ_LARGE_MAP_H
 
-#include "storage/lfsx/super.h"
+#include "storage/lfsx/format/super.h"
 #include "tests/fuzz/large.h"
 #include "tests/fuzz/thin_disk.h"
 

@@ -7,7 +7,7 @@
 #ifndef TESTS_FUZZ_RESEAL_H
 #define TESTS_FUZZ_RESEAL_H
 
-#include "storage/lfsx/geometry.h"
+#include "storage/lfsx/format/geometry.h"
 
 #include <stdint.h>
 

@@ -10,7 +10,7 @@
  * one moment.
  */
 #include "base/math.h"
-#include "storage/lfsx/geometry.h"
+#include "storage/lfsx/format/geometry.h"
 #include "tests/sim/sim_test.h"
 
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 #define TESTS_STORAGE_LFSX_POOLTEST_H
 
 #include "storage/lfsx/lfsx.h"
-#include "storage/lfsx/pool.h"
+#include "storage/lfsx/pool/pool.h"
 #include "tests/storage/lfsx/ramdisk.h"
 #include "tests/storage/lfsx/random.h"
 

@@ -12,8 +12,8 @@
 #define TESTS_STORAGE_LFSX_SNAPSHOTPOOL_H
 
 #include "base/checksum.h"
-#include "storage/lfsx/alloc.h"
-#include "storage/lfsx/check_findings.h"
+#include "storage/lfsx/check/check_findings.h"
+#include "storage/lfsx/space/alloc.h"
 #include "tests/storage/lfsx/pooltest.h"
 
 #define SNAPSHOTPOOL_BYTES ((uint64_t)DISK_MIN_DEVICE_BLOCKS * DISK_BLOCK_SIZE)

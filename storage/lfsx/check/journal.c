@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The journal: that the log can be read to an end that loses nothing, and that what its records say
+ * fits the checkpoint. Runs after the maps were compared, since what the records name is free in
+ * them.
+ */
+#include "base/checksum.h"
+#include "base/math.h"
+#include "base/mem.h"
+#include "base/os.h"
+#include "storage/lfsx/check/check_internal.h"
+#include "storage/lfsx/format/items_record.h"
+
+/* A write record that makes sense. */
+struct write_record {
+    const struct check_dataset *dataset;
+    uint64_t inode;
+    uint64_t first, count;
+    const le64 *blocks, *checksums;
+};
+
+static bool is_share(const struct check_dataset *dataset) {
+    return dataset->kind == DISK_DATASET_SHARE;
+}
+
+/* Files of a share may have come and gone since the checkpoint. */
+static bool may_be_there(const struct check_dataset *dataset, uint64_t inode) {
+    return is_share(dataset) ? inode > DISK_ROOT_INODE : inode == DISK_ROOT_INODE;
+}
+
+static bool range_is_inside(uint64_t first, uint64_t count, uint64_t size) {
+    return count > 0 && math_range_inside(first, count, math_divide_up(size, DISK_BLOCK_SIZE));
+}
+
+/* NULL, or what is wrong with the record. */
+static const char *parse_write(const struct check *check, const void *payload, uint32_t length,
+                               struct write_record *out) {
+    const struct disk_record_write *record = payload;
+    if (length < sizeof *record || le32_get(record->reserved) != 0)
+        return "is malformed";
+    out->count = le32_get(record->count);
+    if (length != sizeof *record + 2 * out->count * sizeof(le64))
+        return "is of a wrong length";
+    out->first = le64_get(record->first);
+    out->blocks = record->words;
+    out->checksums = record->words + out->count;
+    for (uint64_t i = 0; i < out->count; i++)
+        if (!geometry_is_data(&check->label.geometry, le64_get(out->blocks[i]), 1))
+            return "names a block outside of the data area";
+    out->inode = le64_get(record->inode);
+    out->dataset = check_find_dataset(check, le64_get(record->dataset));
+    if (out->dataset == NULL || !may_be_there(out->dataset, out->inode))
+        return "names a file that does not exist";
+    uint64_t size = is_share(out->dataset) ? le64_get(record->size) : out->dataset->size;
+    if (!range_is_inside(out->first, out->count, size))
+        return "lies behind the end of its file";
+    return NULL;
+}
+
+/* Reads one block; *is: its content is what the record says. */
+static enum status read_data(struct check *check, const struct write_record *record, uint64_t i,
+                             void *page, bool *is) {
+    enum status status = blockdev_read(check->device, le64_get(record->blocks[i]) * DISK_BLOCK_SIZE,
+                                       page, DISK_BLOCK_SIZE);
+    *is = status == STATUS_OK &&
+          checksum_xxh64(page, DISK_BLOCK_SIZE, 0) == le64_get(record->checksums[i]);
+    return status;
+}
+
+/* A journal_intact. */
+static enum status is_intact(void *context, uint32_t type, const void *payload, uint32_t length,
+                             bool *is) {
+    struct check *check = context;
+    struct write_record record;
+    *is = true;
+    if (type != DISK_RECORD_WRITE || parse_write(check, payload, length, &record) != NULL)
+        return STATUS_OK; /* there is nothing to verify */
+    void *page = os_page_alloc(DISK_BLOCK_SIZE);
+    if (page == NULL)
+        return STATUS_NO_MEMORY;
+    for (uint64_t i = 0; *is && check->failure == STATUS_OK && i < record.count; i++)
+        (void)check_is_damage(check, read_data(check, &record, i, page, is));
+    os_page_free(page, DISK_BLOCK_SIZE);
+    return check->failure;
+}
+
+static void check_data(struct check *check, const struct write_record *record) {
+    for (uint64_t i = 0; i < record->count; i++) {
+        bool is;
+        enum status status = read_data(check, record, i, check->data, &is);
+        if (!check_is_damage(check, status))
+            return;
+        if (is)
+            continue;
+        uint64_t block = le64_get(record->blocks[i]);
+        check_report(
+            check, status == STATUS_OK ? CHECK_DATA_CHECKSUM : CHECK_DATA_UNREADABLE, block,
+            "data block %llu, %s: bytes %llu..%llu of inode %llu of %s, by the journal",
+            (unsigned long long)block,
+            status == STATUS_OK ? "its content does not match its checksum" : status_text(status),
+            (unsigned long long)((record->first + i) * DISK_BLOCK_SIZE),
+            (unsigned long long)((record->first + i + 1) * DISK_BLOCK_SIZE - 1),
+            (unsigned long long)record->inode, record->dataset->name);
+    }
+}
+
+static void check_write(struct check *check, const void *payload, uint32_t length) {
+    struct write_record record;
+    const char *wrong = parse_write(check, payload, length, &record);
+    if (wrong != NULL) {
+        check_report(check, CHECK_JOURNAL_RECORD, CHECK_NO_BLOCK, "a journal record of a write %s",
+                     wrong);
+        return;
+    }
+    for (uint64_t i = 0; i < record.count; i++)
+        check_claim(check, le64_get(record.blocks[i]), 1, "the journal");
+    check->summary->data_blocks += record.count;
+    if (check->options->data)
+        check_data(check, &record);
+}
+
+static void check_punch(struct check *check, const void *payload, uint32_t length) {
+    const struct disk_record_punch *record = payload;
+    const struct check_dataset *dataset = NULL;
+    if (length == sizeof *record)
+        dataset = check_find_dataset(check, le64_get(record->dataset));
+    uint64_t size = LFSX_VOLUME_SIZE_MAX;
+    if (dataset != NULL && !is_share(dataset))
+        size = dataset->size;
+    if (dataset == NULL || !may_be_there(dataset, le64_get(record->inode)) ||
+        !range_is_inside(le64_get(record->first), le64_get(record->count), size))
+        check_report(check, CHECK_JOURNAL_RECORD, CHECK_NO_BLOCK,
+                     "a journal record of a trim is malformed or names what is not there");
+}
+
+static void check_items(struct check *check, const void *payload, uint32_t length) {
+    struct items_record record;
+    struct item item;
+    bool put;
+    enum status status = items_record_open(payload, length, &check->label.geometry, &record);
+    while (status == STATUS_OK)
+        status = items_record_next(&record, &item, &put);
+    const struct check_dataset *dataset = NULL;
+    if (status == STATUS_NOT_FOUND)
+        dataset = check_find_dataset(check, record.dataset);
+    if (dataset == NULL || !is_share(dataset))
+        check_report(check, CHECK_JOURNAL_RECORD, CHECK_NO_BLOCK,
+                     "a journal record of a share's items is malformed or of no share");
+}
+
+/* A journal_record. */
+static enum status visit(void *context, uint32_t type, const void *payload, uint32_t length) {
+    struct check *check = context;
+    if (type == DISK_RECORD_WRITE)
+        check_write(check, payload, length);
+    else if (type == DISK_RECORD_PUNCH)
+        check_punch(check, payload, length);
+    else if (type == DISK_RECORD_ITEMS)
+        check_items(check, payload, length);
+    else
+        check_report(check, CHECK_JOURNAL_RECORD, CHECK_NO_BLOCK,
+                     "a journal record is of the kind %u, which this program does not know", type);
+    return check->failure;
+}
+
+/* An unreadable or vanishing entry is damage; the machine's own trouble ends the check. */
+static void end_walk(struct check *check, enum status status, uint64_t block) {
+    if (status == STATUS_OK || check->failure != STATUS_OK || !check_is_damage(check, status))
+        return;
+    check_report(check, CHECK_JOURNAL_DAMAGED, block,
+                 status == STATUS_CORRUPT
+                     ? "an acknowledged journal entry at block %llu is damaged: what it and later "
+                       "ones say is lost, and the pool does not open"
+                     : "the journal entry at block %llu cannot be read",
+                 (unsigned long long)block);
+}
+
+void check_journal(struct check *check) {
+    const struct geometry *g = &check->label.geometry;
+    struct journal_area area = {
+        .device = check->device, .start = g->journal_start, .blocks = g->journal_blocks};
+    memcpy(area.pool_uuid, check->label.pool_uuid, sizeof area.pool_uuid);
+    const struct journal_position *from = &check->super.journal;
+    struct journal_found found = {.end = *from};
+    enum status status = journal_find_end(&area, from, is_intact, check, &found);
+    if (status == STATUS_OK && !check->incomplete)
+        status = journal_replay(&area, from, &found.end, visit, check);
+    end_walk(check, status, g->journal_start + found.end.block);
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Blocks between memory and the device: neighbours on both sides travel as one request, several
+ * requests at a time. Needs no memory beyond its stack, so that a checkpoint cannot fail for want
+ * of it.
+ */
+#include "base/assert.h"
+#include "base/checksum.h"
+#include "base/math.h"
+#include "base/mem.h"
+#include "storage/lfsx/pool/pool.h"
+
+#define STACK_REQUESTS 16u
+#define STACK_SPANS 64u
+#define FEW_BLOCKS 32u
+
+enum status block_map_alloc(struct block_map *map, uint64_t count) {
+    map->count = count;
+    map->blocks = os_alloc_zeroed(2 * count * sizeof *map->blocks);
+    map->checksums = map->blocks + (map->blocks == NULL ? 0 : count);
+    return map->blocks == NULL ? STATUS_NO_MEMORY : STATUS_OK;
+}
+
+void block_map_free(struct block_map *map) {
+    os_free(map->blocks);
+    map->blocks = NULL;
+}
+
+static void request_done(struct block_request *request) {
+    os_completion_signal(request->context);
+}
+
+void data_window_init(struct data_window *window, struct blockdev *device,
+                      enum block_operation operation) {
+    window->device = device;
+    window->operation = operation;
+    window->request_count = window->span_count = 0;
+    window->running = false;
+    window->status = STATUS_OK;
+    os_completion_init(&window->completion);
+}
+
+void data_window_destroy(struct data_window *window) {
+    ASSERT(!window->running);
+    os_completion_destroy(&window->completion);
+}
+
+void data_window_start(struct data_window *window) {
+    ASSERT(!window->running);
+    window->running = true;
+    os_completion_expect(&window->completion, window->request_count);
+    for (unsigned i = 0; i < window->request_count; i++)
+        blockdev_submit(window->device, &window->requests[i]);
+}
+
+static void window_finish(struct data_window *window) {
+    ASSERT(window->running);
+    os_completion_wait(&window->completion);
+    for (unsigned i = 0; i < window->request_count && window->status == STATUS_OK; i++)
+        window->status = window->requests[i].status;
+    window->request_count = window->span_count = 0;
+    window->running = false;
+}
+
+enum status data_window_wait(struct data_window *window) {
+    window_finish(window);
+    enum status status = window->status;
+    window->status = STATUS_OK;
+    return status;
+}
+
+/* Adds a block to the last request if it continues it on the device. */
+static bool window_extend(struct data_window *window, uint64_t offset, void *page) {
+    if (window->request_count == 0)
+        return false;
+    uint64_t limit = MATH_MAX(window->device->limits.max_transfer, DISK_BLOCK_SIZE);
+    struct block_request *request = &window->requests[window->request_count - 1];
+    if (request->offset + request->length != offset || request->length + DISK_BLOCK_SIZE > limit)
+        return false;
+    struct span *last = &request->spans[request->span_count - 1];
+    if ((char *)last->base + last->length == (char *)page) {
+        last->length += DISK_BLOCK_SIZE;
+    } else if (window->span_count < window->span_limit) {
+        window->spans[window->span_count++] = (struct span){page, DISK_BLOCK_SIZE};
+        request->span_count++;
+    } else {
+        return false;
+    }
+    request->length += DISK_BLOCK_SIZE;
+    return true;
+}
+
+void data_window_add(struct data_window *window, uint64_t block, void *page) {
+    ASSERT(!window->running);
+    uint64_t offset = block * DISK_BLOCK_SIZE;
+    if (window_extend(window, offset, page))
+        return;
+    if (window->request_count == window->request_limit ||
+        window->span_count == window->span_limit) {
+        data_window_start(window);
+        window_finish(window);
+    }
+    struct span *span = &window->spans[window->span_count++];
+    *span = (struct span){page, DISK_BLOCK_SIZE};
+    window->requests[window->request_count++] =
+        (struct block_request){.operation = window->operation,
+                               .offset = offset,
+                               .length = DISK_BLOCK_SIZE,
+                               .spans = span,
+                               .span_count = 1,
+                               .done = request_done,
+                               .context = &window->completion};
+}
+
+enum status data_transfer(struct blockdev *device, enum block_operation operation,
+                          const struct block_map *map, void *const *pages) {
+    struct block_request requests[STACK_REQUESTS];
+    struct span spans[STACK_SPANS];
+    struct data_window window = {.requests = requests,
+                                 .spans = spans,
+                                 .request_limit = STACK_REQUESTS,
+                                 .span_limit = STACK_SPANS};
+    data_window_init(&window, device, operation);
+    for (uint64_t i = 0; i < map->count && window.status == STATUS_OK; i++)
+        if (map->blocks[i] != 0)
+            data_window_add(&window, map->blocks[i], pages[i]);
+    enum status status = window.status;
+    if (status == STATUS_OK) {
+        data_window_start(&window);
+        status = data_window_wait(&window);
+    }
+    data_window_destroy(&window);
+    return status;
+}
+
+/* Index of the first block whose content is not what its checksum says; map->count if all are. */
+static uint64_t first_mismatch(const struct block_map *map, const uint64_t *blocks,
+                               void *const *pages) {
+    for (uint64_t i = 0; i < map->count; i++)
+        if (blocks[i] != 0 && checksum_xxh64(pages[i], LFSX_BLOCK_SIZE, 0) != map->checksums[i])
+            return i;
+    return map->count;
+}
+
+/* Reads those of the mapped blocks that `rest` names. */
+static enum status read_rest(struct lfsx_pool *pool, const struct block_map *map, uint64_t *rest,
+                             void *const *pages, uint64_t *bad) {
+    struct block_map missing = {.count = map->count, .blocks = rest};
+    enum status status = data_transfer(pool->device, BLOCK_READ, &missing, pages);
+    if (status != STATUS_OK)
+        return status;
+    *bad = first_mismatch(map, rest, pages);
+    if (datacache_exists(&pool->data))
+        datacache_keep(&pool->data, map, *bad, pages, rest);
+    return *bad == map->count ? STATUS_OK : STATUS_CHECKSUM;
+}
+
+enum status pool_read_blocks(struct lfsx_pool *pool, const struct block_map *map,
+                             void *const *pages, uint64_t *bad) {
+    uint64_t few[FEW_BLOCKS];
+    uint64_t *rest = few;
+    *bad = map->count;
+    if (map->count > FEW_BLOCKS)
+        rest = os_alloc(map->count * sizeof *rest);
+    if (rest == NULL)
+        return STATUS_NO_MEMORY;
+    enum status status = STATUS_OK;
+    if (datacache_copy(&pool->data, map, pages, rest) > 0)
+        status = read_rest(pool, map, rest, pages, bad);
+    if (rest != few)
+        os_free(rest);
+    return status;
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An open pool, as the files of this folder share it.
+ *
+ * Lock order: grow_lock; share_lock -> dataset range lock -> record locks of transactions ->
+ * commit_lock -> lock -> space.lock -> journal's, allocator.lock -> state_lock, data.lock. No lock
+ * of these is held across I/O but grow_lock, share_lock, the range lock (which only overlapping
+ * writes of one file wait for), record locks and, by whoever runs the checkpoint, the right to run
+ * it (checkpoint_running). Nothing is taken under data.lock.
+ *
+ * Generations: changes belong to the running generation, whose number is that of the checkpoint
+ * that will make them durable. pool_freeze (checkpoint.c) ends it in one instant under the
+ * exclusive lock.
+ */
+#ifndef STORAGE_LFSX_POOL_POOL_H
+#define STORAGE_LFSX_POOL_POOL_H
+
+#include "base/blockdev.h"
+#include "base/list.h"
+#include "base/os.h"
+#include "storage/journal/journal.h"
+#include "storage/lfsx/catalog/dataset.h"
+#include "storage/lfsx/data/datacache.h"
+#include "storage/lfsx/data/prefetch.h"
+#include "storage/lfsx/data/staging.h"
+#include "storage/lfsx/file/file.h"
+#include "storage/lfsx/format/super.h"
+#include "storage/lfsx/lfsx.h"
+#include "storage/lfsx/snapshot/dead.h"
+#include "storage/lfsx/snapshot/reaper.h"
+#include "storage/lfsx/space/alloc.h"
+#include "storage/lfsx/space/space.h"
+#include "storage/lfsx/tree/btree.h"
+#include "storage/lfsx/tree/cache.h"
+
+struct mvcc;
+
+struct lfsx_pool {
+    struct blockdev *device;
+    struct label label; /* its geometry and written_blocks change: lock */
+    bool read_only;
+
+    struct os_rwlock lock; /* guards the trees, the cache, the datasets and the fields below */
+    struct node_cache cache;
+    struct os_shrinker shrinker; /* gives clean nodes back when memory is short */
+    struct btree catalog;
+    struct mvcc *catalog_records; /* transactions on it (catalog_records.h); has its own lock */
+    struct list_node datasets;    /* struct dataset.link */
+    uint64_t next_dataset;        /* only rises, atomically */
+    uint64_t epoch;
+    uint64_t generation; /* number of the checkpoint that is being gathered */
+    uint64_t
+        unjournaled_generation; /* newest that has changes of which the journal knows nothing */
+    bool updating;              /* an update is under way: the lock is held exclusive */
+    uint64_t update_nodes;      /* that it may still make */
+    bool changed;               /* something belongs to the running generation */
+    struct dead_log dead;       /* what snapshots hold and no dead tree has yet */
+    struct list_node writing;   /* nodes of the checkpoint on its way; its runner's between locks */
+
+    struct allocator allocator; /* has its own lock */
+    struct pool_space space;    /* has its own lock */
+
+    struct datacache data;         /* has its own lock; shares the budget with `cache` */
+    struct staging *staging;       /* NULL: every write is written through */
+    struct prefetcher *prefetcher; /* NULL: nothing is read ahead */
+
+    struct journal *journal; /* has its own lock; NULL while formatting and while recovering */
+    struct journal_position journal_start; /* for the superblock while there is no journal */
+    bool
+        recovering; /* the journal is being replayed: changes stay in memory, reserve may be used */
+
+    struct os_mutex grow_lock;  /* one grows the pool at a time; held across I/O; see grow.c */
+    struct os_mutex share_lock; /* guards dataset.share; see share.h */
+
+    struct os_mutex commit_lock; /* guards those below; see checkpoint.c */
+    struct os_condition commit_done;
+    bool checkpoint_running;
+    uint64_t durable_generation; /* newest checkpoint on the device */
+    struct os_thread *keeper;    /* checkpoints what nobody flushes */
+    struct os_condition keeper_wake;
+    bool closing;
+
+    struct reaper reaper; /* has its own lock */
+
+    struct os_mutex state_lock; /* guards those below */
+    struct list_node loads;     /* nodes that are being read (pool.c) */
+    struct os_condition loaded;
+    enum status failure;
+    struct lfsx_pool_statistics statistics;
+};
+
+/* Reads a node that an operation missed and adds it to the cache; or waits for another thread that
+ * does just that, whose error it does not learn: OK asks for another attempt anyway. No lock held.
+ * IO, CHECKSUM and CORRUPT are logged with the address; NO_MEMORY. */
+enum status pool_load(struct lfsx_pool *pool, const struct btree_miss *miss);
+
+/*
+ * One attempt at an operation on trees. AGAIN with cursor->miss set asks for a node and for another
+ * attempt: nothing was changed so far.
+ */
+typedef enum status pool_step(void *context, struct btree_cursor *cursor);
+
+/* Attempts the step, with the lock shared, until it finds all it needs in memory. A node that
+ * cannot be read ends it only if the step asks for the very same one again: it may have moved
+ * meanwhile. */
+enum status pool_look(struct lfsx_pool *pool, pool_step *step, void *context);
+
+/* The same with the lock exclusive, for a step that changes something (in an update). On NO_SPACE
+ * frees what is pending and attempts again. */
+enum status pool_change(struct lfsx_pool *pool, pool_step *step, void *context);
+
+/* What both are made of, for a caller with a loop of its own: after an attempt, loads what was
+ * missed; false when *status is final. No lock held. */
+struct pool_retry {
+    bool failed;
+    struct pointer pointer;
+};
+bool pool_again(struct lfsx_pool *pool, struct pool_retry *retry, const struct btree_miss *miss,
+                enum status *status);
+
+/* ---- updates: the only way to change anything ---- */
+
+/* What an update may use up. */
+struct update_need {
+    uint64_t nodes;    /* new nodes */
+    uint64_t releases; /* calls of alloc_release() beyond those for nodes */
+    bool frees;        /* it gives space back, so it may dip into the reserve */
+    bool held;         /* ... unless a snapshot holds what it drops */
+    bool checkpoint;   /* a checkpoint needs it, which all others wait for */
+    bool entitled;     /* as struct space_claim */
+    bool background;   /* nobody waits for it to be durable */
+    uint64_t record; /* bytes of the journal record that it will add; 0: only a checkpoint makes it
+                        durable */
+};
+
+/* With the lock held exclusive, before the first change: NO_MEMORY, NO_SPACE, READ_ONLY. Afterwards
+ * no change can fail. */
+enum status pool_update_begin(struct lfsx_pool *pool, const struct update_need *need);
+/* Before the lock is released. */
+void pool_update_end(struct lfsx_pool *pool);
+
+/* pool_change() for what frees blocks in the background: does not wait for itself. */
+enum status pool_change_background(struct lfsx_pool *pool, pool_step *step, void *context);
+
+/* Waits for what is being freed, and runs checkpoints so that pending blocks become free. False if
+ * there are none to gain. No lock. */
+bool pool_reclaim(struct lfsx_pool *pool);
+
+/* Blocks and pages of nodes, in an update. */
+struct cached_node *pool_node_new(struct btree *tree, uint8_t level);
+struct cached_node *pool_node_copy(struct btree *tree, struct cached_node *node);
+void pool_node_release(struct btree *tree, struct cached_node *node);
+
+/* ---- checkpoints ---- */
+
+/* Makes all that was changed before the call durable, by the journal where it can; shares the work
+ * of others. No lock held. */
+enum status pool_commit(struct lfsx_pool *pool);
+/* The same by a checkpoint. */
+enum status pool_checkpoint(struct lfsx_pool *pool);
+/* After a change: sees to it that dirty nodes do not outgrow the cache; may wait. No lock held. */
+void pool_throttle(struct lfsx_pool *pool);
+enum status pool_keeper_start(struct lfsx_pool *pool);
+/* There may be something to do before its rest is over. No lock held. */
+void pool_keeper_wake(struct lfsx_pool *pool);
+void pool_keeper_stop(struct lfsx_pool *pool);
+/* Writes a checkpoint even if nothing changed. No lock held. */
+enum status pool_checkpoint_force(struct lfsx_pool *pool);
+
+/* Something that happens in the instant in which a checkpoint gathers; all with the lock exclusive.
+ */
+struct checkpoint_rider {
+    /* Adds to what the checkpoint needs. AGAIN, or an error that ends the checkpoint. */
+    enum status (*prepare)(struct checkpoint_rider *rider, struct btree_cursor *cursor,
+                           struct update_need *need);
+    void (*change)(struct checkpoint_rider *rider); /* changes the catalog */
+    void (*undo)(struct checkpoint_rider *rider);   /* changes it back: there will be none */
+    /* Datasets are sealed: may bring records up to date in place. */
+    void (*seal)(struct checkpoint_rider *rider);
+};
+/* Writes a checkpoint with the rider. No lock held. */
+enum status pool_checkpoint_with(struct lfsx_pool *pool, struct checkpoint_rider *rider);
+
+/* Latches the pool read-only with its cause; the first cause stays. Any lock may be held. */
+void pool_fail(struct lfsx_pool *pool, enum status cause, const char *what);
+/* In an update: what is on the device contradicts itself, though all checksums are right. Latches
+ * the pool, so that nothing of this update becomes durable; the update goes on to its end in
+ * memory. */
+void pool_contradiction(struct lfsx_pool *pool);
+/* READ_ONLY, or OK if the pool takes changes. Any lock may be held. */
+enum status pool_writable(struct lfsx_pool *pool);
+
+/* Adds to a counter of pool->statistics. Any lock may be held. */
+#define POOL_COUNT(pool, counter, amount)                                                          \
+    __atomic_fetch_add(&(pool)->statistics.counter, (amount), __ATOMIC_RELAXED)
+
+/* ---- recover.c ---- */
+
+/* Replays the journal from the position in memory and leaves its end in *end. CORRUPT (also: a
+ * record makes no sense), IO, NO_MEMORY. *replayed says whether there was anything. */
+enum status pool_recover(struct lfsx_pool *pool, const struct journal_position *from,
+                         struct journal_position *end, bool *replayed);
+struct journal_area pool_journal_area(const struct lfsx_pool *pool);
+
+/* ---- deletion.c ---- */
+
+/* Gives up deleted volumes and shares that cannot be brought back any more. No lock held. */
+void deletion_expire(struct lfsx_pool *pool);
+
+#endif

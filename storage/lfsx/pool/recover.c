@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Recovery: what the journal says happened after the checkpoint happens again, in memory.
+ *
+ * Invariants:
+ * 1. Nothing is written, so that a power cut during recovery changes nothing.
+ * 2. Every block that the journal names for data is put in flight before the first record is
+ * replayed: the nodes that replaying makes cannot take one of them.
+ * 3. A record's blocks are free in the checkpoint's maps and named by no other record: what a
+ *    generation frees is not given out before a later checkpoint.
+ */
+#include "base/assert.h"
+#include "base/checksum.h"
+#include "base/log.h"
+#include "base/math.h"
+#include "base/mem.h"
+#include "storage/lfsx/pool/pool.h"
+#include "storage/lfsx/share/records.h"
+
+/* A write record, taken apart. */
+struct write_record {
+    uint64_t dataset, inode;
+    uint64_t first;
+    struct block_map map; /* points into the record */
+    struct file_growth growth;
+};
+
+/* The file that a record is about. */
+struct target {
+    struct file *file;
+    struct file share_file; /* for as long as the record is replayed */
+};
+
+struct journal_area pool_journal_area(const struct lfsx_pool *pool) {
+    struct journal_area area = {.device = pool->device,
+                                .start = pool->label.geometry.journal_start,
+                                .blocks = pool->label.geometry.journal_blocks};
+    memcpy(area.pool_uuid, pool->label.pool_uuid, sizeof area.pool_uuid);
+    return area;
+}
+
+struct look {
+    struct file *file;
+    struct disk_inode item;
+};
+
+static enum status look_up_inode(void *context, struct btree_cursor *cursor) {
+    struct look *look = context;
+    return inode_look(look->file->tree, look->file->inode, &look->item, cursor);
+}
+
+/* Brings a file of a share into memory, as the records before this one left it. */
+static enum status open_share_file(struct dataset *dataset, uint64_t inode, struct file *file) {
+    file_init(file, dataset, &dataset->tree, inode);
+    file->in_share = true;
+    struct look look = {.file = file};
+    enum status status = pool_look(dataset->pool, look_up_inode, &look);
+    file->size = le64_get(look.item.size);
+    if (status == STATUS_OK && (le32_get(look.item.mode) & DISK_MODE_KIND) != DISK_MODE_REGULAR)
+        status = STATUS_NOT_FOUND;
+    if (status != STATUS_OK)
+        file_destroy(file);
+    return status == STATUS_NOT_FOUND ? STATUS_CORRUPT : status;
+}
+
+/* CORRUPT: it is not there. */
+static enum status find_target(struct lfsx_pool *pool, uint64_t dataset_id, uint64_t inode,
+                               struct target *target) {
+    struct dataset *dataset = dataset_find_id(pool, dataset_id);
+    if (dataset == NULL)
+        return STATUS_CORRUPT;
+    target->file = dataset->kind == DISK_DATASET_SHARE ? &target->share_file : &dataset->file;
+    if (dataset->kind == DISK_DATASET_SHARE)
+        return open_share_file(dataset, inode, &target->share_file);
+    return inode == dataset->file.inode ? STATUS_OK : STATUS_CORRUPT;
+}
+
+static void release_target(struct target *target) {
+    if (target->file == &target->share_file)
+        file_destroy(&target->share_file);
+}
+
+/* Whether the range is one of a file that has, in the end, `size` bytes. */
+static bool range_is_inside(uint64_t first, uint64_t count, uint64_t size) {
+    return count > 0 && size <= LFSX_VOLUME_SIZE_MAX &&
+           math_range_inside(first, count, math_divide_up(size, LFSX_BLOCK_SIZE));
+}
+
+/* What can be told of a write record without its file. The words are native: x86-64 is
+ * little-endian, and the journal aligns its records to eight bytes. */
+static enum status parse_write(struct lfsx_pool *pool, const void *payload, uint32_t length,
+                               struct write_record *out) {
+    const struct disk_record_write *record = payload;
+    if (length < sizeof *record || le32_get(record->reserved) != 0)
+        return STATUS_CORRUPT;
+    uint64_t count = le32_get(record->count);
+    if (length != sizeof *record + 2 * count * sizeof(le64))
+        return STATUS_CORRUPT;
+    out->dataset = le64_get(record->dataset);
+    out->inode = le64_get(record->inode);
+    out->first = le64_get(record->first);
+    out->growth = (struct file_growth){le64_get(record->size), le64_get(record->modified_ns)};
+    uint64_t *words = (uint64_t *)(uintptr_t)record->words;
+    ASSERT((uintptr_t)words % sizeof *words == 0);
+    out->map = (struct block_map){.count = count, .blocks = words, .checksums = words + count};
+    for (uint64_t i = 0; i < count; i++)
+        if (!geometry_is_data(&pool->label.geometry, words[i], 1))
+            return STATUS_CORRUPT;
+    return STATUS_OK;
+}
+
+/* A journal_intact: whether the record's data reached the device. */
+static enum status is_intact(void *context, uint32_t type, const void *payload, uint32_t length,
+                             bool *is) {
+    struct lfsx_pool *pool = context;
+    struct write_record record;
+    *is = true;
+    if (type != DISK_RECORD_WRITE || parse_write(pool, payload, length, &record) != STATUS_OK)
+        return STATUS_OK; /* nothing to verify; what makes no sense is found when it is replayed */
+    void *page = os_page_alloc(LFSX_BLOCK_SIZE);
+    if (page == NULL)
+        return STATUS_NO_MEMORY;
+    enum status status = STATUS_OK;
+    for (uint64_t i = 0; *is && status == STATUS_OK && i < record.map.count; i++) {
+        status = blockdev_read(pool->device, record.map.blocks[i] * LFSX_BLOCK_SIZE, page,
+                               LFSX_BLOCK_SIZE);
+        *is = checksum_xxh64(page, LFSX_BLOCK_SIZE, 0) == record.map.checksums[i];
+    }
+    os_page_free(page, LFSX_BLOCK_SIZE);
+    return status; /* a block that cannot be read may have been acknowledged */
+}
+
+static enum status makes_no_sense(struct lfsx_pool *pool, const char *why) {
+    log_error("lfsx", "%s: a journal record %s; run fsck.lfsx", pool->device->name, why);
+    return STATUS_CORRUPT;
+}
+
+/* A journal_record: puts the blocks of a write in flight (invariant 2). */
+static enum status claim(void *context, uint32_t type, const void *payload, uint32_t length) {
+    struct lfsx_pool *pool = context;
+    struct write_record record;
+    if (type != DISK_RECORD_WRITE)
+        return STATUS_OK;
+    if (parse_write(pool, payload, length, &record) != STATUS_OK)
+        return makes_no_sense(pool, "of a write is malformed");
+    for (uint64_t i = 0; i < record.map.count; i++)
+        if (alloc_claim(&pool->allocator, record.map.blocks[i], 1) != STATUS_OK)
+            return makes_no_sense(pool, "names a block that is in use");
+    return STATUS_OK;
+}
+
+static enum status replay_write(struct lfsx_pool *pool, const void *payload, uint32_t length) {
+    struct write_record record;
+    if (parse_write(pool, payload, length, &record) != STATUS_OK)
+        return makes_no_sense(pool, "of a write is malformed");
+    struct target target;
+    enum status status = find_target(pool, record.dataset, record.inode, &target);
+    if (status == STATUS_CORRUPT)
+        return makes_no_sense(pool, "of a write names what is not there");
+    if (status != STATUS_OK)
+        return status;
+    struct file *f = target.file;
+    uint64_t size = f->in_share ? record.growth.end : f->size;
+    if (size >= f->size && range_is_inside(record.first, record.map.count, size))
+        status = file_replace(f, record.first, &record.map, &record.growth);
+    else
+        status = makes_no_sense(pool, "of a write does not fit its file");
+    release_target(&target);
+    return status == STATUS_OK ? dead_drain(pool) : status;
+}
+
+static enum status replay_punch(struct lfsx_pool *pool, const void *payload, uint32_t length) {
+    const struct disk_record_punch *record = payload;
+    if (length != sizeof *record)
+        return makes_no_sense(pool, "of a trim is malformed");
+    struct target target;
+    enum status status =
+        find_target(pool, le64_get(record->dataset), le64_get(record->inode), &target);
+    if (status == STATUS_CORRUPT)
+        return makes_no_sense(pool, "of a trim names what is not there");
+    if (status != STATUS_OK)
+        return status;
+    uint64_t first = le64_get(record->first);
+    uint64_t count = le64_get(record->count);
+    struct file *f = target.file;
+    if (range_is_inside(first, count, f->in_share ? LFSX_VOLUME_SIZE_MAX : f->size))
+        status = file_punch(f, first, count, le64_get(record->modified_ns));
+    else
+        status = makes_no_sense(pool, "of a trim does not fit its file");
+    release_target(&target);
+    return status;
+}
+
+static enum status replay_items(struct lfsx_pool *pool, const void *payload, uint32_t length) {
+    enum status status = records_replay(pool, payload, length);
+    if (status == STATUS_OK)
+        status = dead_drain(pool);
+    return status == STATUS_CORRUPT ? makes_no_sense(pool, "of a share's items makes no sense")
+                                    : status;
+}
+
+/* A journal_record: makes it happen again. */
+static enum status replay(void *context, uint32_t type, const void *payload, uint32_t length) {
+    struct lfsx_pool *pool = context;
+    switch (type) {
+    case DISK_RECORD_WRITE:
+        return replay_write(pool, payload, length);
+    case DISK_RECORD_ITEMS:
+        return replay_items(pool, payload, length);
+    case DISK_RECORD_PUNCH:
+        return replay_punch(pool, payload, length);
+    default:
+        return makes_no_sense(pool, "is of a kind that this program does not know");
+    }
+}
+
+/* A read-only pool has no checkpoint that would. */
+static enum status drain(void *context, struct btree_cursor *cursor) {
+    return dead_drain_locked(context, cursor);
+}
+
+enum status pool_recover(struct lfsx_pool *pool, const struct journal_position *from,
+                         struct journal_position *end, bool *replayed) {
+    struct journal_area area = pool_journal_area(pool);
+    struct journal_found found;
+    enum status status = journal_find_end(&area, from, is_intact, pool, &found);
+    if (status != STATUS_OK)
+        return status;
+    *end = found.end;
+    *replayed = found.entries > 0;
+    pool->recovering = true;
+    status = journal_replay(&area, from, end, claim, pool);
+    if (status == STATUS_OK)
+        status = journal_replay(&area, from, end, replay, pool);
+    if (status == STATUS_OK)
+        status = pool_change(pool, drain, pool);
+    pool->recovering = false;
+    if (status == STATUS_OK && found.entries > 0)
+        log_info("lfsx", "%s: replayed %llu journal entries", pool->device->name,
+                 (unsigned long long)found.entries);
+    return status;
+}

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Dead trees. One that is whole and fits its snapshots stays; else it is made anew: what a tree has
+ * and the next younger one has not was dropped in between.
+ */
+#include "base/mem.h"
+#include "base/os.h"
+#include "storage/lfsx/repair/repair_internal.h"
+
+enum step { STEP_VERIFY, STEP_CLAIM, STEP_RELEASE };
+
+struct dead_walk {
+    struct repair *repair;
+    struct repair_tree *head;
+    enum step step;
+    uint64_t group, said, blocks;
+    bool good;
+};
+
+static void end_group(struct dead_walk *walk) {
+    if (walk->group != 0 && walk->said != walk->blocks)
+        walk->good = false;
+}
+
+/* Whether a snapshot that is live, or that is being deleted, has blocks of this birth and era. */
+static bool is_held(const struct dead_walk *walk, uint64_t birth, uint64_t era, bool live) {
+    const struct repair_tree *first = walk->repair->trees.items;
+    for (const struct repair_tree *tree = walk->head; tree > first && tree[-1].id == tree->id;) {
+        tree--;
+        if (tree->epoch >= birth && tree->epoch <= era && repair_is_gone(tree) != live)
+            return true;
+    }
+    return false;
+}
+
+static void verify_run(struct dead_walk *walk, uint64_t birth, uint64_t era, uint64_t block,
+                       uint64_t count) {
+    const struct repair *repair = walk->repair;
+    bool live = is_held(walk, birth, era, true);
+    if (era >= repair->super.epoch || birth <= le64_get(walk->head->disk.origin_epoch) ||
+        (!live && !is_held(walk, birth, era, false)))
+        walk->good = false;
+    for (uint64_t i = block; i < block + count && walk->good; i++)
+        if (repair_bit(repair->claimed, i) != live)
+            walk->good = false;
+}
+
+/* Claims or releases what only the dead tree has. */
+static void take_run(struct dead_walk *walk, uint64_t birth, uint64_t era, uint64_t block,
+                     uint64_t count) {
+    if (is_held(walk, birth, era, true))
+        return;
+    for (uint64_t i = block; i < block + count; i++) {
+        if (walk->step == STEP_CLAIM) {
+            repair_set(walk->repair->claimed, i);
+        } else {
+            repair_clear(walk->repair->claimed, i);
+            repair_set(walk->repair->keep, i);
+        }
+    }
+}
+
+static void take_item(struct dead_walk *walk, const struct item *item) {
+    uint64_t era = item->key.inode >> 32;
+    uint64_t birth = item->key.inode & DISK_EPOCH_MAX;
+    uint64_t count = le64_get(*(const le64 *)item->value);
+    if (item->key.inode != walk->group) {
+        end_group(walk);
+        walk->group = item->key.inode;
+        walk->said = walk->blocks = 0;
+    }
+    if (item->key.type == DISK_TYPE_DEAD_SUM) {
+        walk->said = count;
+        return;
+    }
+    walk->blocks += count;
+    if (walk->step == STEP_VERIFY)
+        verify_run(walk, birth, era, item->key.offset, count);
+    else
+        take_run(walk, birth, era, item->key.offset, count);
+}
+
+static void walk_node(struct dead_walk *walk, const struct pointer *pointer,
+                      const struct node_bounds *bounds) {
+    struct repair *repair = walk->repair;
+    if (!repair_node(repair, pointer, walk->head->id | DISK_OWNER_DEAD, bounds) ||
+        (walk->step == STEP_VERIFY && repair_bit(repair->claimed, pointer->block))) {
+        walk->good = false;
+        return;
+    }
+    if (walk->step == STEP_CLAIM)
+        repair_set(repair->claimed, pointer->block);
+    if (walk->step == STEP_RELEASE) {
+        repair_clear(repair->claimed, pointer->block);
+        repair_set(repair->keep, pointer->block);
+    }
+    const struct disk_node *node = repair->path[pointer->level];
+    for (unsigned i = 0; walk->good && i < node_count(node); i++) {
+        struct item item = node_item(node, i);
+        if (node->level == 0) {
+            take_item(walk, &item);
+            continue;
+        }
+        struct pointer child = node_child(node, i);
+        struct node_bounds below = node_child_bounds(node, i, bounds);
+        walk_node(walk, &child, &below);
+    }
+}
+
+static bool walk_all(struct repair *repair, struct repair_tree *head, enum step step) {
+    struct dead_walk walk = {.repair = repair, .head = head, .step = step, .good = true};
+    struct node_bounds everything = {.is_root = true};
+    struct pointer root = pointer_load(&head->disk.dead);
+    if (root.block == 0)
+        return true;
+    walk_node(&walk, &root, &everything);
+    end_group(&walk);
+    return walk.good;
+}
+
+void repair_walk_dead(struct repair *repair, struct repair_tree *head) {
+    head->dead_is_bad = !walk_all(repair, head, STEP_VERIFY);
+    if (!head->dead_is_bad && repair->failure == STATUS_OK)
+        walk_all(repair, head, STEP_CLAIM);
+}
+
+/* ---- when candidates were dropped ---- */
+
+static void date_run(struct repair_visitor *visitor, const struct item *item) {
+    struct repair *repair = visitor->repair;
+    struct repair_candidate *all = repair->candidates.items;
+    if (item->key.type != DISK_TYPE_DEAD)
+        return;
+    uint64_t block = item->key.offset;
+    uint64_t count = le64_get(((const struct disk_dead *)item->value)->count);
+    for (uint64_t b = block; b < block + count; b++)
+        for (uint64_t i = 0; repair_bit(repair->other, b) && i < repair->candidates.count; i++)
+            if (all[i].pointer.block == b)
+                all[i].era = item->key.inode >> 32;
+}
+
+void repair_date_candidates(struct repair *repair) {
+    if (!repair_other(repair))
+        return;
+    const struct repair_candidate *all = repair->candidates.items;
+    for (uint64_t i = 0; i < repair->candidates.count; i++)
+        repair_set(repair->other, all[i].pointer.block);
+    struct repair_tree *trees = repair->trees.items;
+    for (uint64_t i = 0; i < repair->trees.count; i++) {
+        struct pointer root = pointer_load(&trees[i].disk.dead);
+        struct repair_visitor visitor = {.repair = repair,
+                                         .id = trees[i].id | DISK_OWNER_DEAD,
+                                         .item = date_run,
+                                         .range = {.is_root = true}};
+        if (repair_is_head(&trees[i]) && root.block != 0 && !trees[i].dead_is_bad)
+            repair_visit(&visitor, &root);
+    }
+}
+
+/* ---- making it anew ---- */
+
+struct dead_block {
+    uint64_t birth, block;
+};
+
+struct making {
+    struct repair_tree *tree;
+    uint64_t origin_epoch;
+    struct repair_array dropped; /* struct dead_block */
+};
+
+static void count_block(struct making *making, uint64_t birth, uint64_t count) {
+    if (birth <= making->origin_epoch)
+        making->tree->shared += count;
+}
+
+static bool count_node(struct repair_visitor *visitor, const struct pointer *pointer) {
+    struct making *making = visitor->context;
+    making->tree->nodes++;
+    count_block(making, pointer->birth, 1);
+    return true;
+}
+
+static void count_item(struct repair_visitor *visitor, const struct item *item) {
+    struct making *making = visitor->context;
+    if (item->key.type != DISK_TYPE_EXTENT)
+        return;
+    const struct disk_extent *extent = item->value;
+    making->tree->data += le32_get(extent->block_count);
+    count_block(making, le64_get(extent->birth), le32_get(extent->block_count));
+}
+
+static bool mark_node(struct repair_visitor *visitor, const struct pointer *pointer) {
+    repair_set(visitor->repair->other, pointer->block);
+    return true;
+}
+
+static void mark_item(struct repair_visitor *visitor, const struct item *item) {
+    const struct disk_extent *extent = item->value;
+    if (item->key.type == DISK_TYPE_EXTENT)
+        for (uint64_t i = 0; i < le32_get(extent->block_count); i++)
+            repair_set(visitor->repair->other, le64_get(extent->block) + i);
+}
+
+static void add_dropped(struct repair_visitor *visitor, uint64_t birth, uint64_t block) {
+    struct making *making = visitor->context;
+    if (birth <= making->origin_epoch || repair_bit(visitor->repair->other, block))
+        return;
+    struct dead_block *dead = repair_add(visitor->repair, &making->dropped, sizeof *dead);
+    if (dead != NULL)
+        *dead = (struct dead_block){birth, block};
+}
+
+/* What is below a node that the younger tree has, it has too. */
+static bool drop_node(struct repair_visitor *visitor, const struct pointer *pointer) {
+    add_dropped(visitor, pointer->birth, pointer->block);
+    return !repair_bit(visitor->repair->other, pointer->block);
+}
+
+static void drop_item(struct repair_visitor *visitor, const struct item *item) {
+    const struct disk_extent *extent = item->value;
+    if (item->key.type == DISK_TYPE_EXTENT)
+        for (uint64_t i = 0; i < le32_get(extent->block_count); i++)
+            add_dropped(visitor, le64_get(extent->birth), le64_get(extent->block) + i);
+}
+
+static bool dead_before(const void *one, const void *two) {
+    const struct dead_block *a = one;
+    const struct dead_block *b = two;
+    return a->birth != b->birth ? a->birth < b->birth : a->block < b->block;
+}
+
+static void put_number(struct repair_loader *loader, uint64_t era, uint64_t birth, uint64_t block,
+                       uint64_t number) {
+    struct key key = {era << 32 | birth, block, block == 0 ? DISK_TYPE_DEAD_SUM : DISK_TYPE_DEAD};
+    le64 value = le64_make(number);
+    repair_loader_item(loader, &key, &value, sizeof value);
+}
+
+/* The blocks in their order, as sums and runs. */
+static void put_dropped(struct repair_loader *loader, uint64_t era,
+                        const struct repair_array *dropped) {
+    const struct dead_block *all = dropped->items;
+    for (uint64_t i = 0; i < dropped->count;) {
+        uint64_t end = i;
+        while (end < dropped->count && all[end].birth == all[i].birth)
+            end++;
+        put_number(loader, era, all[i].birth, 0, end - i);
+        while (i < end) {
+            uint64_t run = i + 1;
+            while (run < end && all[run].block == all[run - 1].block + 1)
+                run++;
+            put_number(loader, era, all[i].birth, all[i].block, run - i);
+            i = run;
+        }
+    }
+}
+
+static void visit_tree(struct repair *repair, struct making *making, struct repair_tree *tree,
+                       bool (*node)(struct repair_visitor *, const struct pointer *),
+                       void (*item)(struct repair_visitor *, const struct item *)) {
+    struct repair_visitor visitor = {.repair = repair,
+                                     .id = tree->id,
+                                     .node = node,
+                                     .item = item,
+                                     .range = {.is_root = true},
+                                     .context = making};
+    if (repair->failure == STATUS_OK)
+        repair_visit(&visitor, &tree->root);
+}
+
+static void count_tree(struct repair *repair, struct making *making, struct repair_tree *tree) {
+    making->tree = tree;
+    tree->nodes = tree->data = tree->shared = 0;
+    visit_tree(repair, making, tree, count_node, count_item);
+}
+
+/* What the snapshot has and the next younger tree has not. */
+static void drop(struct repair *repair, struct making *making, struct repair_tree *snapshot,
+                 struct repair_loader *loader) {
+    if (!repair_other(repair))
+        return;
+    visit_tree(repair, making, repair_younger(repair, snapshot), mark_node, mark_item);
+    visit_tree(repair, making, snapshot, drop_node, drop_item);
+    repair_sort(making->dropped.items, making->dropped.count, sizeof(struct dead_block),
+                dead_before);
+    put_dropped(loader, snapshot->epoch, &making->dropped);
+    making->dropped.count = 0;
+}
+
+static bool count_dead_node(struct repair_visitor *visitor, const struct pointer *pointer) {
+    (void)pointer;
+    ++*(uint64_t *)visitor->context;
+    return true;
+}
+
+static void count_dead(struct repair *repair, struct repair_tree *head) {
+    uint64_t nodes = 0;
+    struct pointer root = pointer_load(&head->disk.dead);
+    struct repair_visitor visitor = {.repair = repair,
+                                     .id = head->id | DISK_OWNER_DEAD,
+                                     .node = count_dead_node,
+                                     .range = {.is_root = true},
+                                     .context = &nodes};
+    if (repair->failure == STATUS_OK)
+        repair_visit(&visitor, &root);
+    head->disk.dead_nodes = le64_make(nodes);
+}
+
+/* Snapshots that are being deleted are so at once: nothing names any more what only they had. */
+static void forget_gone(struct repair *repair, uint64_t id) {
+    struct repair_tree *trees = repair->trees.items;
+    uint64_t count = 0;
+    for (uint64_t i = 0; i < repair->trees.count; i++) {
+        if (trees[i].id == id && repair_is_gone(&trees[i]))
+            os_free(trees[i].losses.items);
+        else
+            trees[count++] = trees[i];
+    }
+    repair->trees.count = count;
+}
+
+void repair_rebuild_dead(struct repair *repair, uint64_t id) {
+    struct repair_loader loader;
+    struct repair_tree *head = repair_find_tree(repair, id, REPAIR_HEAD);
+    if (!head->dead_is_bad)
+        walk_all(repair, head, STEP_RELEASE);
+    forget_gone(repair, id);
+    head = repair_find_tree(repair, id, REPAIR_HEAD);
+    struct making making = {.origin_epoch = le64_get(head->disk.origin_epoch)};
+    count_tree(repair, &making, head);
+    head->disk.dead = (struct disk_pointer){0};
+    head->disk.dead_nodes = le64_make(0);
+    if (repair->failure != STATUS_OK || repair_loader_start(&loader, repair, id | DISK_OWNER_DEAD,
+                                                            repair->super.epoch) != STATUS_OK)
+        return;
+    struct repair_tree *first = head;
+    while (first > (struct repair_tree *)repair->trees.items && first[-1].id == id)
+        first--;
+    for (struct repair_tree *tree = first; tree < head && repair->failure == STATUS_OK; tree++) {
+        count_tree(repair, &making, tree);
+        drop(repair, &making, tree, &loader);
+    }
+    bool empty = repair_loader_is_empty(&loader);
+    struct pointer root = repair_loader_end(&loader);
+    os_free(making.dropped.items);
+    if (empty) {
+        repair_clear(repair->claimed, root.block);
+        return;
+    }
+    pointer_store(&head->disk.dead, &root);
+    count_dead(repair, head);
+}

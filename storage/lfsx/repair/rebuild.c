@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * New trees: of one that lost something, the nodes above that are written anew, around the subtrees
+ * that stay where they are and the items that were found.
+ */
+#include "base/math.h"
+#include "base/mem.h"
+#include "base/os.h"
+#include "storage/lfsx/repair/repair_internal.h"
+
+static const struct repair_range *find_range(const struct repair *repair,
+                                             const struct repair_tree *tree,
+                                             const struct pointer *pointer,
+                                             const struct node_bounds *bounds) {
+    const struct repair_range *ranges = repair->ranges.items;
+    for (uint64_t i = 0; i < repair->ranges.count; i++)
+        if (ranges[i].id == tree->id && ranges[i].epoch == tree->epoch &&
+            ranges[i].pointer.block == pointer->block &&
+            key_compare(&ranges[i].bounds.low, &bounds->low) == 0)
+            return &ranges[i];
+    return NULL;
+}
+
+/* The first or the last leaf of a subtree that was whole a moment ago. */
+static const struct disk_node *edge_leaf(struct repair *repair, const struct repair_tree *tree,
+                                         struct pointer pointer, bool last) {
+    struct node_bounds anything = {.is_root = true};
+    for (;;) {
+        uint64_t owner = repair_owner(repair, tree->id, pointer.birth);
+        if (!repair_node(repair, &pointer, owner, &anything)) {
+            repair->failure = STATUS_IO;
+            return NULL;
+        }
+        const struct disk_node *node = repair->path[pointer.level];
+        if (pointer.level == 0)
+            return node;
+        pointer = node_child(node, last ? node_count(node) - 1 : 0);
+    }
+}
+
+/* The last extent before a lost range may reach into it. */
+static void settle(struct repair *repair, struct repair_tree *tree) {
+    if (!tree->has_stayed || tree->settled != 0)
+        return;
+    const struct disk_node *leaf = edge_leaf(repair, tree, tree->stayed, true);
+    if (leaf == NULL)
+        return;
+    struct item item = node_item(leaf, node_count(leaf) - 1);
+    const struct disk_extent *extent = item.value;
+    if (item.key.type == DISK_TYPE_EXTENT)
+        tree->settled = item.key.offset + le32_get(extent->block_count);
+}
+
+/* The last extent of a lost range may have reached beyond its keys, up to the next one. */
+static void keep(struct repair *repair, struct repair_tree *tree, const struct pointer *pointer) {
+    const struct disk_node *leaf =
+        tree->settled == 0 ? NULL : edge_leaf(repair, tree, *pointer, false);
+    if (leaf != NULL && node_key(leaf, 0).offset > tree->settled) {
+        struct repair_loss *loss = repair_add(repair, &tree->losses, sizeof *loss);
+        if (loss != NULL)
+            *loss = (struct repair_loss){
+                tree->settled, MATH_MIN(node_key(leaf, 0).offset, tree->settled + DISK_EXTENT_MAX),
+                false};
+    }
+    tree->settled = 0;
+    tree->stayed = *pointer;
+    tree->has_stayed = true;
+}
+
+static void rewrite(struct repair *repair, struct repair_tree *tree, const struct pointer *pointer,
+                    const struct node_bounds *bounds, struct repair_loader *loader);
+
+static void rewrite_children(struct repair *repair, struct repair_tree *tree,
+                             const struct disk_node *node, const struct node_bounds *bounds,
+                             struct repair_loader *loader) {
+    for (unsigned i = 0; repair->failure == STATUS_OK && i < node_count(node); i++) {
+        struct pointer child = node_child(node, i);
+        struct node_bounds below = node_child_bounds(node, i, bounds);
+        rewrite(repair, tree, &child, &below, loader);
+    }
+}
+
+/* Looking around clobbers the pages of the way down: each step has its own copy. */
+static void rewrite(struct repair *repair, struct repair_tree *tree, const struct pointer *pointer,
+                    const struct node_bounds *bounds, struct repair_loader *loader) {
+    const struct repair_range *lost = find_range(repair, tree, pointer, bounds);
+    if (lost != NULL) {
+        settle(repair, tree);
+        if (repair->failure == STATUS_OK)
+            repair_salvage(repair, tree, lost, loader);
+        return;
+    }
+    if (!repair_is_tainted(repair, pointer->block)) {
+        struct key key = bounds->low;
+        if (pointer->level == 0 && tree->settled > key.offset) { /* something reached beyond it */
+            const struct disk_node *leaf = edge_leaf(repair, tree, *pointer, false);
+            key = leaf == NULL ? key : node_key(leaf, 0);
+        }
+        keep(repair, tree, pointer);
+        repair_loader_subtree(loader, &key, pointer);
+        return;
+    }
+    struct disk_node *node = os_page_alloc(DISK_BLOCK_SIZE);
+    if (node == NULL)
+        repair->failure = STATUS_NO_MEMORY;
+    else if (!repair_node(repair, pointer, repair_owner(repair, tree->id, pointer->birth), bounds))
+        repair->failure = STATUS_IO; /* it could be read a moment ago */
+    if (repair->failure == STATUS_OK) {
+        memcpy(node, repair->path[pointer->level], DISK_BLOCK_SIZE);
+        repair_clear(repair->claimed, pointer->block);
+        repair_set(repair->keep, pointer->block);
+        rewrite_children(repair, tree, node, bounds, loader);
+    }
+    os_page_free(node, DISK_BLOCK_SIZE);
+}
+
+static void rebuild_tree(struct repair *repair, struct repair_tree *tree) {
+    struct repair_loader loader;
+    struct node_bounds everything = {.is_root = true};
+    uint64_t owner = tree->id;
+    if (repair_loader_start(&loader, repair, owner, repair_birth(repair, tree)) != STATUS_OK)
+        return;
+    rewrite(repair, tree, &tree->root, &everything, &loader);
+    tree->root = repair_loader_end(&loader);
+    repair_find_tree(repair, tree->id, REPAIR_HEAD)->recount = true;
+}
+
+/* As many blocks as there were: what was not found are holes. */
+static void judge(struct repair *repair, struct repair_tree *tree) {
+    char name[REPAIR_NAME_SIZE];
+    bool doubtful = false;
+    const struct repair_loss *losses = tree->losses.items;
+    for (uint64_t i = 0; i < tree->losses.count; i++)
+        doubtful = doubtful || losses[i].doubtful;
+    le64 said = repair_is_head(tree) ? tree->disk.data_blocks : tree->snapshot.data_blocks;
+    bool complete =
+        !tree->found && !doubtful && !repair->superblock_lost && tree->data == le64_get(said);
+    if (complete)
+        tree->losses.count = 0;
+    repair_say(repair, "%s %s: built its tree anew%s", repair_is_head(tree) ? "volume" : "snapshot",
+               repair_name(repair, tree, name), complete ? "; all of its data was found" : "");
+}
+
+/* Whether the counts of the dataset's trees must be made anew, and its dead tree. */
+static bool needs_counts(const struct repair *repair, const struct repair_tree *head) {
+    const struct repair_tree *trees = repair->trees.items;
+    bool found = head->found;
+    for (const struct repair_tree *tree = head; tree > trees && tree[-1].id == head->id; tree--)
+        found = found || tree[-1].found;
+    return found || head->recount || head->dead_is_bad || repair->recount;
+}
+
+/* Clones come before their origins, younger trees before older ones. */
+void repair_rebuild(struct repair *repair) {
+    struct repair_tree *trees = repair->trees.items;
+    for (uint64_t i = repair->trees.count; repair->failure == STATUS_OK && i-- > 0;)
+        if (trees[i].ranges > 0)
+            rebuild_tree(repair, &trees[i]);
+    for (uint64_t i = repair->trees.count; repair->failure == STATUS_OK && i-- > 0;) {
+        trees = repair->trees.items;
+        if (i < repair->trees.count && repair_is_head(&trees[i]) && needs_counts(repair, &trees[i]))
+            repair_rebuild_dead(repair, trees[i].id);
+    }
+    trees = repair->trees.items;
+    for (uint64_t i = 0; repair->failure == STATUS_OK && i < repair->trees.count; i++)
+        if (trees[i].ranges > 0)
+            judge(repair, &trees[i]);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a tree drops: free, held by a snapshot, or another tree's all along.
+ *
+ * Blocks that a snapshot holds gather in pool->dead and move, some at a time, to the dead tree of
+ * their dataset (docs/FORMAT.md, "Births, snapshots and clones"). A checkpoint moves all of them.
+ * Everything here but dead_drain and dead_sum is called with pool->lock held exclusive.
+ */
+#ifndef STORAGE_LFSX_SNAPSHOT_DEAD_H
+#define STORAGE_LFSX_SNAPSHOT_DEAD_H
+
+#include "base/status.h"
+#include "storage/lfsx/tree/btree.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct dataset;
+struct lfsx_pool;
+
+/* Dead blocks that are in no dead tree yet. */
+struct dead_run {
+    struct dataset *dataset;
+    uint64_t era, birth;
+    uint64_t block, count;
+};
+
+struct dead_log {
+    struct dead_run *runs;
+    uint64_t count, capacity;
+};
+
+void dead_log_free(struct dead_log *log);
+
+/* Sees to it that `count` calls of dead_release() cannot fail. NO_MEMORY. */
+enum status dead_reserve(struct lfsx_pool *pool, uint64_t count);
+
+/* The one way in which a tree lets go of blocks, in an update. True if they are on their way to be
+ * free; false if somebody else has them still. */
+bool dead_release(struct btree *tree, uint64_t block, uint64_t count, uint64_t birth);
+
+/* Moves everything to the dead trees, in as many updates as it takes. AGAIN with cursor->miss set
+ * (what was moved stays moved), NO_SPACE, NO_MEMORY, READ_ONLY. */
+enum status dead_drain_locked(struct lfsx_pool *pool, struct btree_cursor *cursor);
+/* The same with no lock held, if there is more than some. */
+enum status dead_drain(struct lfsx_pool *pool);
+
+/* Dead blocks of a dataset with first_era <= era < end_era and first_birth <= birth <= last_birth:
+ * what one snapshot alone holds, or several. */
+struct dead_box {
+    uint64_t first_era, end_era;
+    uint64_t first_birth, last_birth;
+};
+
+/* In one step (pool_change): frees some of the box; *done if there is nothing left in it. Drained
+ * before. AGAIN, NO_MEMORY, NO_SPACE, READ_ONLY. */
+enum status dead_free_some(struct dataset *dataset, const struct dead_box *box,
+                           struct btree_cursor *cursor, bool *done);
+
+/* How many blocks are in the box. No lock held. */
+enum status dead_sum(struct dataset *dataset, const struct dead_box *box, uint64_t *blocks);
+
+#endif

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Invariants:
+ * 1. Jobs are done one at a time, so that the neighbours of a snapshot that is being freed change
+ *    only by new snapshots.
+ * 2. Of a dataset, snapshots go first: when its tree is taken apart nothing holds any of it.
+ * 3. Each step is an update that leaves less to do, and a state that can be gone on from.
+ */
+#include "storage/lfsx/snapshot/reaper.h"
+#include "base/log.h"
+#include "base/math.h"
+#include "storage/lfsx/catalog/catalog.h"
+#include "storage/lfsx/lfsx_snapshot.h"
+#include "storage/lfsx/pool/pool.h"
+
+/* What is to be freed: a snapshot, or else a whole dataset. */
+struct job {
+    struct dataset *dataset;
+    struct snapshot *snapshot;
+    bool finished;
+};
+
+/* Frees some of what only the snapshot has; when nothing is left, its record. */
+static enum status snapshot_step(void *context, struct btree_cursor *cursor) {
+    struct job *job = context;
+    struct dataset *d = job->dataset;
+    struct snapshot *s = job->snapshot;
+    struct dead_box box = snapshot_box(s);
+    bool done = false;
+    enum status status = dead_drain_locked(d->pool, cursor);
+    if (status == STATUS_OK)
+        status = dead_free_some(d, &box, cursor, &done);
+    if (status != STATUS_OK || !done)
+        return status;
+    struct update_need need = {.frees = true, .background = true};
+    status = catalog_prefetch_snapshot(d->pool, d->id, s->epoch, cursor, &need);
+    if (status == STATUS_OK)
+        status = pool_update_begin(d->pool, &need);
+    if (status != STATUS_OK)
+        return status;
+    catalog_remove_snapshot(s);
+    list_remove(&s->link);
+    pool_update_end(d->pool);
+    job->finished = true;
+    return STATUS_OK;
+}
+
+static void release_extents(struct dataset *d, const struct disk_node *leaf) {
+    for (unsigned i = 0; i < node_count(leaf); i++) {
+        struct item item = node_item(leaf, i);
+        if (item.key.type != DISK_TYPE_EXTENT)
+            continue;
+        const struct disk_extent *extent = item.value;
+        uint64_t count = le32_get(extent->block_count);
+        (void)dead_release(&d->tree, le64_get(extent->block), count, le64_get(extent->birth));
+        d->data_blocks -= MATH_MIN(d->data_blocks, count);
+    }
+}
+
+/* Takes the next piece off a tree of the dataset. NOT_FOUND: none of its own is left. AGAIN. */
+static enum status prune_tree(struct dataset *d, struct btree *tree, struct btree_cursor *cursor) {
+    const struct disk_node *leaf;
+    enum status status = btree_prune_next(tree, cursor, &leaf);
+    if (status != STATUS_OK)
+        return status;
+    struct update_need need = {.nodes = btree_prune_nodes(tree),
+                               .releases = leaf == NULL ? 0 : node_count(leaf),
+                               .frees = true,
+                               .background = true};
+    status = pool_update_begin(d->pool, &need);
+    if (status != STATUS_OK)
+        return status;
+    if (leaf != NULL && tree == &d->tree)
+        release_extents(d, leaf);
+    btree_prune(cursor);
+    pool_update_end(d->pool);
+    return STATUS_OK;
+}
+
+/* Releases the last node, if it is the dataset's own: pruned, it is empty. */
+static void destroy_tree(struct btree *tree) {
+    if (tree->root.block == 0 || btree_is_foreign(tree, tree->root.birth))
+        return;
+    tree->nodes = 1; /* what was cut off unread was never counted down */
+    btree_destroy(tree);
+}
+
+static enum status forget(struct job *job, struct btree_cursor *cursor) {
+    struct dataset *d = job->dataset;
+    struct update_need need = {.releases = 2, .frees = true, .background = true};
+    enum status status = catalog_prefetch_dataset(d->pool, d->id, cursor, &need);
+    if (status == STATUS_OK)
+        status = catalog_prefetch_schedule(d->pool, d->id, cursor, &need);
+    if (status == STATUS_OK)
+        status = pool_update_begin(d->pool, &need);
+    if (status != STATUS_OK)
+        return status;
+    catalog_remove_schedule(d);
+    destroy_tree(&d->tree);
+    destroy_tree(&d->dead);
+    catalog_remove_dataset(d);
+    list_remove(&d->link);
+    pool_update_end(d->pool);
+    job->finished = true;
+    return STATUS_OK;
+}
+
+static enum status dataset_step(void *context, struct btree_cursor *cursor) {
+    struct job *job = context;
+    struct dataset *d = job->dataset;
+    enum status status = dead_drain_locked(d->pool, cursor);
+    if (status == STATUS_OK)
+        status = prune_tree(d, &d->tree, cursor);
+    if (status == STATUS_NOT_FOUND)
+        status = d->dead.root.block == 0 ? STATUS_NOT_FOUND : prune_tree(d, &d->dead, cursor);
+    return status == STATUS_NOT_FOUND ? forget(job, cursor) : status;
+}
+
+static bool is_free_to_go(const struct dataset *d) {
+    return d->state == DISK_DATASET_DELETING && list_is_empty(&d->snapshots) &&
+           d->open_count == 0 && d->pin_count == 0;
+}
+
+/* The next job; false if there is none. */
+static bool next_job(struct lfsx_pool *pool, struct job *job) {
+    *job = (struct job){0};
+    os_rwlock_lock_shared(&pool->lock);
+    LIST_FOR_EACH(link, &pool->datasets) {
+        struct dataset *d = LIST_CONTAINER(link, struct dataset, link);
+        if (is_free_to_go(d))
+            job->dataset = d;
+        LIST_FOR_EACH(inner, &d->snapshots) {
+            struct snapshot *s = snapshot_of(inner);
+            if (s->deleting && s->open_count == 0)
+                *job = (struct job){d, s, false};
+        }
+        if (job->dataset != NULL)
+            break;
+    }
+    os_rwlock_unlock_shared(&pool->lock);
+    return job->dataset != NULL;
+}
+
+static bool is_closing(struct reaper *reaper) {
+    os_mutex_lock(&reaper->lock);
+    bool closing = reaper->closing;
+    os_mutex_unlock(&reaper->lock);
+    return closing;
+}
+
+static enum status run_job(struct lfsx_pool *pool, struct job *job) {
+    pool_step *step = job->snapshot != NULL ? snapshot_step : dataset_step;
+    prefetch_end(job->snapshot != NULL ? &job->snapshot->file : &job->dataset->file);
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && !job->finished) {
+        if (is_closing(&pool->reaper))
+            return STATUS_SHUTDOWN;
+        status = pool_change_background(pool, step, job);
+        if (status == STATUS_OK)
+            pool_throttle(pool);
+    }
+    if (status != STATUS_OK)
+        return status;
+    if (job->snapshot != NULL)
+        snapshot_free(job->snapshot);
+    else
+        dataset_free(job->dataset);
+    return STATUS_OK;
+}
+
+static void work(struct lfsx_pool *pool) {
+    struct job job;
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && next_job(pool, &job))
+        status = run_job(pool, &job);
+    if (status != STATUS_OK && status != STATUS_SHUTDOWN)
+        log_warning("lfsx",
+                    "%s: not all that was deleted is free yet (%s); the rest follows, at the "
+                    "latest when the pool is opened again",
+                    pool->device->name, status_text(status));
+}
+
+static void reap(void *argument) {
+    struct lfsx_pool *pool = argument;
+    struct reaper *reaper = &pool->reaper;
+    os_mutex_lock(&reaper->lock);
+    while (!reaper->closing) {
+        if (!reaper->wanted) {
+            os_condition_wait(&reaper->wake, &reaper->lock, OS_FOREVER);
+            continue;
+        }
+        reaper->wanted = false;
+        reaper->working = true;
+        os_mutex_unlock(&reaper->lock);
+        work(pool);
+        os_mutex_lock(&reaper->lock);
+        reaper->working = false;
+        os_condition_broadcast(&reaper->idle);
+    }
+    os_mutex_unlock(&reaper->lock);
+}
+
+void reaper_init(struct reaper *reaper) {
+    os_mutex_init(&reaper->lock);
+    os_condition_init(&reaper->wake);
+    os_condition_init(&reaper->idle);
+}
+
+void reaper_destroy(struct reaper *reaper) {
+    os_mutex_destroy(&reaper->lock);
+    os_condition_destroy(&reaper->wake);
+    os_condition_destroy(&reaper->idle);
+}
+
+enum status reaper_start(struct lfsx_pool *pool) {
+    pool->reaper.wanted = true;
+    return os_thread_start(&pool->reaper.thread, "lfsx-reaper", reap, pool);
+}
+
+void reaper_stop(struct lfsx_pool *pool) {
+    struct reaper *reaper = &pool->reaper;
+    if (reaper->thread == NULL)
+        return;
+    os_mutex_lock(&reaper->lock);
+    reaper->closing = true;
+    os_condition_broadcast(&reaper->wake);
+    os_condition_broadcast(&reaper->idle);
+    os_mutex_unlock(&reaper->lock);
+    os_thread_join(reaper->thread);
+    reaper->thread = NULL;
+}
+
+void reaper_wake(struct lfsx_pool *pool) {
+    os_mutex_lock(&pool->reaper.lock);
+    pool->reaper.wanted = true;
+    os_condition_signal(&pool->reaper.wake);
+    os_mutex_unlock(&pool->reaper.lock);
+}
+
+void reaper_settle(struct lfsx_pool *pool) {
+    struct reaper *reaper = &pool->reaper;
+    if (reaper->thread == NULL) {
+        work(pool);
+        return;
+    }
+    os_mutex_lock(&reaper->lock);
+    while ((reaper->wanted || reaper->working) && !reaper->closing)
+        os_condition_wait(&reaper->idle, &reaper->lock, OS_FOREVER);
+    os_mutex_unlock(&reaper->lock);
+}
+
+enum status lfsx_pool_settle(struct lfsx_pool *pool) {
+    reaper_settle(pool);
+    return is_closing(&pool->reaper) ? STATUS_SHUTDOWN : pool_commit(pool);
+}

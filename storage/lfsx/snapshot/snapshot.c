@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Taking, deleting and listing snapshots.
+ *
+ * A snapshot is taken in the instant in which a checkpoint gathers: all trees are sealed then, so
+ * their roots are what a snapshot needs, and the epoch rises before anything else can change. That
+ * makes it durable with the checkpoint, of several datasets as of one. So the checkpoint applies
+ * the transaction (catalog_records.h), which is of snapshots alone.
+ */
+#include "storage/lfsx/snapshot/snapshot.h"
+#include "base/assert.h"
+#include "base/mem.h"
+#include "storage/lfsx/catalog/catalog_change.h"
+
+/* Snapshots that ride on a checkpoint. */
+struct taking {
+    struct checkpoint_rider rider;
+    struct lfsx_pool *pool;
+    const char *const *volumes;
+    uint32_t count;
+    struct snapshot **snapshots; /* `count`; their datasets are locked by the transaction */
+    const char *name;
+    uint64_t epoch;
+    bool taken;
+};
+
+static enum status prepare(struct checkpoint_rider *rider, struct btree_cursor *cursor,
+                           struct update_need *need) {
+    struct taking *taking = LIST_CONTAINER(rider, struct taking, rider);
+    enum status status = STATUS_OK;
+    uint64_t nodes = need->nodes;
+    need->frees = false;
+    ASSERT(taking->pool->epoch == taking->epoch);
+    for (uint32_t i = 0; status == STATUS_OK && i < taking->count; i++) {
+        struct dataset *d = taking->snapshots[i]->dataset;
+        status = snapshot_find(d, taking->name) != NULL ? STATUS_EXISTS : STATUS_OK;
+        if (status == STATUS_OK)
+            status = catalog_prefetch_snapshot(taking->pool, d->id, taking->epoch, cursor, need);
+    }
+    need->nodes += need->nodes - nodes; /* to change it back */
+    return status;
+}
+
+/* The snapshot is what its dataset is. */
+static void take(struct snapshot *s) {
+    struct dataset *d = s->dataset;
+    ASSERT(s->epoch == d->pool->epoch);
+    s->tree = d->tree;
+    s->tree.dataset = NULL;
+    s->tree.kept = 0;
+    s->tree.dirty = false;
+    s->data_blocks = d->data_blocks;
+    s->file.dataset = d;
+    s->file.size = d->file.size;
+}
+
+static void change(struct checkpoint_rider *rider) {
+    struct taking *taking = LIST_CONTAINER(rider, struct taking, rider);
+    for (uint32_t i = 0; i < taking->count; i++) {
+        take(taking->snapshots[i]);
+        catalog_insert_snapshot(taking->snapshots[i]);
+    }
+}
+
+static void undo(struct checkpoint_rider *rider) {
+    struct taking *taking = LIST_CONTAINER(rider, struct taking, rider);
+    for (uint32_t i = 0; i < taking->count; i++)
+        catalog_remove_snapshot(taking->snapshots[i]);
+}
+
+static void seal(struct checkpoint_rider *rider) {
+    struct taking *taking = LIST_CONTAINER(rider, struct taking, rider);
+    for (uint32_t i = 0; i < taking->count; i++) {
+        struct snapshot *s = taking->snapshots[i];
+        take(s);
+        catalog_store_snapshot(s);
+        dataset_add_snapshot(s->dataset, s);
+    }
+    taking->pool->epoch++;
+    taking->taken = true;
+}
+
+/* The pool's epoch stays while a transaction has this key locked. It is of no record. */
+static enum status lock_epoch(struct lfsx_transaction *t, struct taking *taking) {
+    struct key tree_key = catalog_snapshot_key(DISK_CATALOG_NAMES, 0);
+    struct mvcc_key key = records_key(&tree_key);
+    enum status status = mvcc_lock(t->records, &key, &key, MVCC_LOCK_EXCLUSIVE);
+    if (status != STATUS_OK)
+        return status;
+    os_rwlock_lock_shared(&t->pool->lock);
+    taking->epoch = t->pool->epoch;
+    os_rwlock_unlock_shared(&t->pool->lock);
+    return taking->epoch + 1 >= DISK_EPOCH_MAX ? STATUS_NO_SPACE : STATUS_OK;
+}
+
+/* Nobody else changes the dataset or its snapshots from now on. */
+static enum status add_target(struct lfsx_transaction *t, struct taking *taking, uint32_t i) {
+    struct catalog_named named;
+    enum status status = catalog_name_present(t, taking->volumes[i], &named);
+    if (status == STATUS_OK)
+        status = catalog_snapshots_lock(t, named.entry.target);
+    if (status != STATUS_OK)
+        return status;
+    struct snapshot *s = taking->snapshots[i];
+    os_rwlock_lock_shared(&t->pool->lock);
+    s->dataset = dataset_find_id(t->pool, named.entry.target);
+    os_rwlock_unlock_shared(&t->pool->lock);
+    ASSERT(s->dataset != NULL && s->dataset->state == DISK_DATASET_LIVE);
+    for (uint32_t j = 0; j < i; j++)
+        if (taking->snapshots[j]->dataset == s->dataset)
+            return STATUS_INVALID;
+    s->epoch = taking->epoch;
+    union catalog_item record;
+    struct key tree_key = catalog_snapshot_key(named.entry.target, taking->epoch);
+    struct mvcc_key key = records_key(&tree_key);
+    size_t length = catalog_new_snapshot(s, &record);
+    return mvcc_insert(t->records, &key, &record, length);
+}
+
+static enum status take_all(struct lfsx_transaction *t, void *context) {
+    struct taking *taking = context;
+    enum status status = lock_epoch(t, taking);
+    for (uint32_t i = 0; status == STATUS_OK && i < taking->count; i++)
+        status = add_target(t, taking, i);
+    t->rider = &taking->rider;
+    return status;
+}
+
+static enum status alloc_snapshots(struct taking *taking, uint32_t flags, uint64_t now_ns) {
+    taking->snapshots = os_alloc_zeroed(taking->count * sizeof(struct snapshot *));
+    if (taking->snapshots == NULL)
+        return STATUS_NO_MEMORY;
+    for (uint32_t i = 0; i < taking->count; i++) {
+        struct snapshot *s = snapshot_new(NULL);
+        if (s == NULL)
+            return STATUS_NO_MEMORY;
+        s->created_ns = now_ns;
+        s->automatic = flags & LFSX_SNAPSHOT_AUTOMATIC;
+        os_random(s->uuid, sizeof s->uuid);
+        memcpy(s->name, taking->name, strlen(taking->name) + 1);
+        taking->snapshots[i] = s;
+    }
+    return STATUS_OK;
+}
+
+static void release(struct taking *taking) {
+    for (uint32_t i = 0; !taking->taken && taking->snapshots != NULL && i < taking->count; i++)
+        if (taking->snapshots[i] != NULL)
+            snapshot_free(taking->snapshots[i]);
+    os_free(taking->snapshots);
+}
+
+enum status snapshot_take(struct lfsx_pool *pool, bool quiet, const char *const *volumes,
+                          uint32_t count, const char *name, uint32_t flags, uint64_t now_ns) {
+    struct taking taking = {
+        .rider = {.prepare = prepare, .change = change, .undo = undo, .seal = seal},
+        .pool = pool,
+        .volumes = volumes,
+        .count = count,
+        .name = name};
+    enum status status = pool_writable(pool);
+    if (status == STATUS_OK)
+        status = alloc_snapshots(&taking, flags, now_ns);
+    if (status == STATUS_OK)
+        status = transaction_run(pool, quiet, take_all, &taking);
+    release(&taking);
+    return status;
+}
+
+enum status lfsx_snapshot_create(struct lfsx_pool *pool, const char *const *volumes,
+                                 uint32_t volume_count, const char *name, uint32_t flags) {
+    if (volume_count == 0 || !lfsx_name_is_valid(name, strlen(name)))
+        return STATUS_INVALID;
+    return snapshot_take(pool, false, volumes, volume_count, name, flags, os_wall_clock_ns());
+}
+
+/* ---- deleting ---- */
+
+static enum status give_up(struct lfsx_transaction *t, uint64_t dataset, uint64_t epoch) {
+    struct key tree_key = catalog_snapshot_key(dataset, epoch);
+    struct mvcc_key key = records_key(&tree_key);
+    enum status status = mvcc_delete(t->records, &key);
+    if (status != STATUS_OK)
+        return status;
+    return transaction_note(
+        t, &(struct note){.kind = NOTE_SNAPSHOT_GIVEN_UP, .id = dataset, .epoch = epoch});
+}
+
+struct deletion {
+    const char *volume, *name;
+};
+
+static enum status delete (struct lfsx_transaction *t, void *context) {
+    const struct deletion *wish = context; struct catalog_named named; uint64_t epoch = 0;
+    enum status status = catalog_name_present(t, wish->volume, &named);
+    if (status == STATUS_OK) status = catalog_snapshot_find(t, named.entry.target, wish->name,
+                                                            MVCC_LOCK_EXCLUSIVE, &epoch);
+    return status == STATUS_OK ? give_up(t, named.entry.target, epoch) : status;
+}
+
+static enum status do_delete(struct lfsx_transaction *t, void *context) {
+    return transaction_do(t, delete, context);
+}
+
+enum status lfsx_transaction_snapshot_delete(struct lfsx_transaction *t, const char *volume,
+                                             const char *name) {
+    struct deletion wish = {volume, name};
+    return do_delete(t, &wish);
+}
+
+enum status lfsx_snapshot_delete(struct lfsx_pool *pool, const char *volume, const char *name) {
+    struct deletion wish = {volume, name};
+    return transaction_run(pool, false, do_delete, &wish);
+}
+
+struct discarding {
+    uint64_t dataset, epoch;
+};
+
+static enum status discard(struct lfsx_transaction *t, void *context) {
+    const struct discarding *discarding = context;
+    return give_up(t, discarding->dataset, discarding->epoch);
+}
+
+enum status snapshot_discard(struct lfsx_pool *pool, uint64_t dataset, uint64_t epoch) {
+    struct discarding discarding = {dataset, epoch};
+    return transaction_run(pool, true, discard, &discarding);
+}
+
+/* ---- listing ---- */
+
+/* A snapshot's facts, and where in the dead tree what only it has is. */
+struct listed {
+    struct lfsx_snapshot_info info;
+    struct dataset *dataset; /* held open */
+    struct dead_box box;
+};
+
+static void fill_info(const struct snapshot *s, struct listed *listed) {
+    struct lfsx_snapshot_info *info = &listed->info;
+    memset(info, 0, sizeof *info);
+    memcpy(info->name, s->name, sizeof info->name);
+    memcpy(info->uuid, s->uuid, sizeof info->uuid);
+    info->epoch = s->epoch;
+    info->created_ns = s->created_ns;
+    info->size = s->file.size;
+    info->logical_bytes = s->data_blocks * LFSX_BLOCK_SIZE;
+    info->referenced_bytes = (s->data_blocks + s->tree.nodes) * LFSX_BLOCK_SIZE;
+    info->open_count = s->open_count;
+    info->clone_count = s->clone_count;
+    info->automatic = s->automatic;
+    listed->box = snapshot_box(s);
+}
+
+/* The first snapshot of the volume that is live and has at least this epoch. */
+static bool next_listed(struct dataset *d, uint64_t epoch, struct listed *listed) {
+    struct snapshot *found = NULL;
+    os_rwlock_lock_shared(&d->pool->lock);
+    LIST_FOR_EACH(link, &d->snapshots) {
+        struct snapshot *s = snapshot_of(link);
+        if (!s->deleting && s->epoch >= epoch) {
+            found = s;
+            break;
+        }
+    }
+    if (found != NULL)
+        fill_info(found, listed);
+    os_rwlock_unlock_shared(&d->pool->lock);
+    return found != NULL;
+}
+
+static enum status visit_all(struct dataset *d, struct listed *listed,
+                             bool (*visit)(void *context, const struct lfsx_snapshot_info *info),
+                             void *context) {
+    for (uint64_t epoch = 0; next_listed(d, epoch, listed); epoch = listed->info.epoch + 1) {
+        uint64_t unique;
+        enum status status = dead_sum(d, &listed->box, &unique);
+        if (status != STATUS_OK)
+            return status;
+        listed->info.unique_bytes = unique * LFSX_BLOCK_SIZE;
+        if (!visit(context, &listed->info))
+            break;
+    }
+    return STATUS_OK;
+}
+
+enum status lfsx_snapshot_list(struct lfsx_pool *pool, const char *volume,
+                               bool (*visit)(void *context, const struct lfsx_snapshot_info *info),
+                               void *context) {
+    struct dataset *d = dataset_hold(pool, volume);
+    if (d == NULL)
+        return STATUS_NOT_FOUND;
+    struct listed *listed = os_alloc(sizeof *listed);
+    enum status status = STATUS_NO_MEMORY;
+    if (listed != NULL)
+        status = visit_all(d, listed, visit, context);
+    os_free(listed);
+    dataset_drop(d);
+    return status;
+}
+
+/* The newest snapshot of those that lfsx_snapshot_list() shows up to a time. */
+struct search {
+    uint64_t time_ns;
+    struct lfsx_snapshot_info *info;
+    bool found;
+};
+
+static bool consider(void *context, const struct lfsx_snapshot_info *info) {
+    struct search *search = context;
+    if (info->created_ns <= search->time_ns) {
+        *search->info = *info;
+        search->found = true;
+    }
+    return true;
+}
+
+enum status lfsx_snapshot_at(struct lfsx_pool *pool, const char *volume, uint64_t time_ns,
+                             struct lfsx_snapshot_info *info) {
+    struct search search = {.time_ns = time_ns, .info = info};
+    enum status status = lfsx_snapshot_list(pool, volume, consider, &search);
+    if (status == STATUS_OK && !search.found)
+        status = STATUS_NOT_FOUND;
+    return status;
+}
+
+/* Blocks of the volume's tree that are its own, and of its newest snapshot, and what it has dropped
+ * since then. */
+static uint64_t own_blocks(struct dataset *d, struct dead_box *dropped) {
+    os_rwlock_lock_shared(&d->pool->lock);
+    uint64_t own = d->tree.nodes + d->data_blocks - d->tree.shared;
+    struct snapshot *newest = snapshot_find_epoch(d, d->tree.kept);
+    if (newest != NULL)
+        own -= newest->tree.nodes + newest->data_blocks - newest->tree.shared;
+    *dropped = (struct dead_box){.first_era = d->tree.kept,
+                                 .end_era = UINT64_MAX,
+                                 .first_birth = 1,
+                                 .last_birth = d->tree.kept};
+    os_rwlock_unlock_shared(&d->pool->lock);
+    return own;
+}
+
+enum status lfsx_volume_unique(struct lfsx_pool *pool, const char *volume, uint64_t *bytes) {
+    struct dataset *d = dataset_hold(pool, volume);
+    if (d == NULL)
+        return STATUS_NOT_FOUND;
+    struct dead_box box;
+    uint64_t own = own_blocks(d, &box);
+    uint64_t dropped = 0;
+    enum status status = dead_sum(d, &box, &dropped);
+    *bytes = (own + dropped) * LFSX_BLOCK_SIZE;
+    dataset_drop(d);
+    return status;
+}
