@@ -38,7 +38,7 @@ test: setup ## build and run every test; ONLY=PATTERN picks some
 
 # The same programs and tests as for `make test`, but for those that need a machine or ASan.
 COVERAGE := $(BUILD)/coverage
-COVERED_TESTS := ^(base|decoder|drivers|host|kernel/block/|services|storage|tools/(fsck|mkfs))
+COVERED_TESTS := ^(base|decoder|drivers|host|kernel/block/|services|storage|tools/(fsck|lfsx|mkfs))
 COVERED_PROGRAMS := $(patsubst $(BUILD)/%,$(COVERAGE)/%,$(filter-out $(NET_TESTS),$(UNIT_TESTS)))
 
 .PHONY: coverage
