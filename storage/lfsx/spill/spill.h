@@ -4,9 +4,10 @@
  * used last are in memory and the others on a scratch device. What was never set takes neither.
  *
  * One thread's. Everything may sleep. The first failure is kept in *failure, which must be
- * STATUS_OK at the beginning: NO_MEMORY (not even the budget is there), NO_SPACE (the scratch
- * device is full, or there is none and the budget is used up), or what the scratch device answers.
- * From then on reads give zeros and writes do nothing, so that only loops need to look at it.
+ * STATUS_OK at the beginning: NO_MEMORY (not even the budget is there, or it is used up and there
+ * is no scratch device), NO_SPACE (the scratch device is full), or what the scratch device answers;
+ * what was missing is said in the log. From then on, and also when the caller puts a failure of its
+ * own there, reads may give zeros and writes may do nothing, so that only loops need to look at it.
  */
 #ifndef STORAGE_LFSX_SPILL_SPILL_H
 #define STORAGE_LFSX_SPILL_SPILL_H
@@ -22,12 +23,15 @@
 struct spill; /* a budget and a scratch device */
 
 /* `budget` in bytes, at least SPILL_BUDGET_MIN; 0: no limit, and the scratch device is not used.
- * `scratch` may be NULL; it is the caller's, its content is lost. NO_MEMORY. */
+ * `scratch` may be NULL; it is the caller's, its content is lost. `failure` must outlive the spill.
+ * NO_MEMORY, INVALID (budget, or blocks of the scratch device larger than a page), READ_ONLY (the
+ * scratch device is). */
 enum status spill_open(uint64_t budget, struct blockdev *scratch, enum status *failure,
                        struct spill **spill);
 /* All bitmaps and arrays of it were closed. `spill` may be NULL. */
 void spill_close(struct spill *spill);
-/* Bytes that are in memory now, and the most there ever were; bytes on the scratch device. */
+/* Bytes that are in memory now, and the most there ever were; the most that ever were on the
+ * scratch device. */
 void spill_usage(const struct spill *spill, uint64_t *memory, uint64_t *peak, uint64_t *scratch);
 
 /* ---- a bitmap ---- */
@@ -49,7 +53,7 @@ uint64_t spill_bits_find(struct spill_bits *bits, uint64_t index, bool value);
  * Index and count are multiples of 64. */
 void spill_bits_read(struct spill_bits *bits, uint64_t index, uint64_t count, void *words);
 void spill_bits_write(struct spill_bits *bits, uint64_t index, uint64_t count, const void *words);
-void spill_bits_clear(struct spill_bits *bits); /* all */
+void spill_bits_clear(struct spill_bits *bits); /* all; gives back what they took */
 
 /* ---- an array ---- */
 
@@ -62,8 +66,10 @@ uint64_t spill_array_count(const struct spill_array *array);
 void spill_array_add(struct spill_array *array, const void *item);
 void spill_array_get(struct spill_array *array, uint64_t index, void *item);
 void spill_array_put(struct spill_array *array, uint64_t index, const void *item);
-void spill_array_cut(struct spill_array *array, uint64_t count); /* keeps this many */
-/* Sorts within the budget; stable. */
+/* Keeps this many; none: gives back what they took. */
+void spill_array_cut(struct spill_array *array, uint64_t count);
+/* Sorts within the budget; stable. Both functions `before` must not use the spill. While it runs,
+ * the items are there twice, in memory or on the scratch device. */
 void spill_array_sort(struct spill_array *array, bool (*before)(const void *a, const void *b));
 /* The first item of a sorted array that is not before the key; the count if there is none. */
 uint64_t spill_array_search(struct spill_array *array, const void *key,
