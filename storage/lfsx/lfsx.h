@@ -272,8 +272,13 @@ struct lfsx_finding {
     bool fatal;       /* the check could not look behind it */
 };
 
+#define LFSX_MEMORY_MIN (1u << 20) /* bytes: a check or a repair cannot do with less */
+
 struct lfsx_check_options {
-    bool data; /* also read every data block and verify its checksum */
+    bool data;                /* also read every data block and verify its checksum */
+    uint64_t memory_bytes;    /* not to be exceeded by what grows with the pool, at least
+                                 LFSX_MEMORY_MIN; 0: no limit */
+    struct blockdev *scratch; /* where what is beyond goes; its content is lost. NULL: nowhere */
     void (*finding)(void *context, const struct lfsx_finding *finding);
     void (*progress)(void *context, uint64_t done_blocks, uint64_t total_blocks); /* may be NULL */
     void *context;
@@ -288,12 +293,15 @@ struct lfsx_check_summary {
     uint64_t snapshots; /* live ones */
     uint64_t used_blocks;
     uint64_t total_blocks;
+    uint64_t memory_peak;   /* bytes that there were of what grows with the pool */
+    uint64_t scratch_bytes; /* that were used of the scratch device */
 };
 
 /* Walks everything that the pool on the device holds, read-only, and compares: superblocks, every
  * node, every tree's order and links, extents against each other and the bitmaps, counters. OK also
- * when there are findings; NOT_LFSX, VERSION, NO_MEMORY, IO when it could not be done. The pool is
- * not open for writing. */
+ * when there are findings; NOT_LFSX, VERSION, NO_MEMORY (also: memory_bytes are used up, and there
+ * is no scratch device), NO_SPACE (the scratch device is full), INVALID (memory_bytes), IO when it
+ * could not be done; what was missing is said in the log. The pool is not open for writing. */
 enum status lfsx_check(struct blockdev *device, const struct lfsx_check_options *options,
                        struct lfsx_check_summary *summary);
 
@@ -315,7 +323,8 @@ struct lfsx_loss {
 struct lfsx_repair_options {
     enum lfsx_repair_level level;
     bool data;             /* check the data blocks, too */
-    uint64_t memory_bytes; /* not to be exceeded by what grows with the pool; 0: no limit */
+    uint64_t memory_bytes; /* as in struct lfsx_check_options */
+    struct blockdev *scratch;
     void (*finding)(void *context, const struct lfsx_finding *finding);
     void (*action)(void *context, const char *text);           /* what was done */
     void (*loss)(void *context, const struct lfsx_loss *loss); /* once for each range */

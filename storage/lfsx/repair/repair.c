@@ -376,8 +376,11 @@ static enum status check_again(struct blockdev *device, const struct lfsx_repair
                                struct lfsx_repair_summary *summary) {
     struct found found = {0};
     struct lfsx_check_summary check;
-    struct lfsx_check_options quiet = {
-        .data = options->data, .finding = sort_finding, .context = &found};
+    struct lfsx_check_options quiet = {.data = options->data,
+                                       .memory_bytes = options->memory_bytes,
+                                       .scratch = options->scratch,
+                                       .finding = sort_finding,
+                                       .context = &found};
     enum status status = lfsx_check(device, &quiet, &check);
     summary->remaining = check.findings;
     return status;
@@ -388,6 +391,8 @@ enum status lfsx_repair(struct blockdev *device, const struct lfsx_repair_option
     *summary = (struct lfsx_repair_summary){0};
     struct found found = {.options = options};
     struct lfsx_check_options check = {.data = options->data,
+                                       .memory_bytes = options->memory_bytes,
+                                       .scratch = options->scratch,
                                        .finding = sort_finding,
                                        .progress = forward_progress,
                                        .context = &found};
