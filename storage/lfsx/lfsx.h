@@ -197,6 +197,11 @@ enum status lfsx_volume_protect(struct lfsx_pool *pool, const char *name, bool i
  * INVALID, READ_ONLY. */
 enum status lfsx_volume_undelete(struct lfsx_pool *pool, uint64_t id, const char *name);
 
+/* Gives up a deleted volume or share before its time, with all its snapshots; durable on return,
+ * and what it held is free soon afterwards. Works on a full pool. NOT_FOUND (also: it is not
+ * deleted), BUSY (a snapshot of it has a clone), READ_ONLY. */
+enum status lfsx_deleted_purge(struct lfsx_pool *pool, uint64_t id);
+
 /* Calls visit for every volume, in no order that callers may rely on, with no lock held, until it
  * returns false. */
 enum status lfsx_volume_list(struct lfsx_pool *pool,

@@ -3,8 +3,8 @@
  * Shares: datasets that are trees of directories, files and symbolic links.
  *
  * What lfsx_snapshot.h says of volumes holds for shares, too: they have snapshots and clones, and
- * are rolled back; and so do lfsx_volume_rename(), lfsx_volume_protect(), lfsx_deleted_list() and
- * lfsx_volume_undelete().
+ * are rolled back; and so do lfsx_volume_rename(), lfsx_volume_protect(), lfsx_deleted_list(),
+ * lfsx_volume_undelete() and lfsx_deleted_purge().
  *
  * Everything is called from threads, blocks, and may be called by many threads at once. A share is
  * opened like a volume; in it an inode is named by a number that is never given to another one.

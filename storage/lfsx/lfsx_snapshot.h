@@ -53,6 +53,12 @@ enum status lfsx_snapshot_list(struct lfsx_pool *pool, const char *volume,
  * deleting it, but not its snapshots, would free. NOT_FOUND. */
 enum status lfsx_volume_unique(struct lfsx_pool *pool, const char *volume, uint64_t *bytes);
 
+/* How many bytes the volume takes together with all its snapshots, nodes included: what deleting it
+ * with them would free. What it has of its origin counts there, so that the sum over all volumes
+ * and shares is what they take of the pool. Costs a look at the sums of what was dropped between
+ * snapshots. NOT_FOUND. */
+enum status lfsx_volume_total(struct lfsx_pool *pool, const char *volume, uint64_t *bytes);
+
 /* Waits until what deleted snapshots and volumes held is free: SHUTDOWN if the pool closes first.
  */
 enum status lfsx_pool_settle(struct lfsx_pool *pool);
@@ -63,7 +69,9 @@ enum status lfsx_clone_create(struct lfsx_pool *pool, const char *volume, const 
                               const char *name);
 
 /* Takes the volume back to a snapshot, in one step and durably: the volume's present state lives
- * on, with all its snapshots, as the volume `keep_as`; a clone of the snapshot takes its name.
+ * on, with all its snapshots, as the volume `keep_as`; a clone of the snapshot takes its name. The
+ * clone takes over quota and reservation, which the other loses; schedule and protection both have,
+ * so that nothing is less guarded than before, and automatic snapshots go when the schedule says.
  * EXISTS (keep_as), BUSY (a handle is open), else as lfsx_clone_create(). */
 enum status lfsx_volume_rollback(struct lfsx_pool *pool, const char *volume, const char *snapshot,
                                  const char *keep_as);

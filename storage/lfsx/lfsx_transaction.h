@@ -137,6 +137,7 @@ enum status lfsx_transaction_share_delete(struct lfsx_transaction *transaction, 
                                           uint32_t flags);
 enum status lfsx_transaction_undelete(struct lfsx_transaction *transaction, uint64_t id,
                                       const char *name);
+enum status lfsx_transaction_purge(struct lfsx_transaction *transaction, uint64_t id);
 enum status lfsx_transaction_protect(struct lfsx_transaction *transaction, const char *name,
                                      bool is_protected, uint64_t keep_deleted_ns);
 enum status lfsx_transaction_snapshot_delete(struct lfsx_transaction *transaction,

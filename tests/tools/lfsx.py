@@ -60,6 +60,8 @@ def snapshots_and_clones():
     check(there["data"]["snapshots"][0]["epoch"] == there["logs"]["snapshots"][0]["epoch"],
           "the snapshots were not taken in one instant")
     check(there["data"]["snapshots"][0]["unique_bytes"] >= MIB, "what only the snapshot has")
+    check(there["data"]["total_bytes"] >= 2 * MIB, "what it takes with its snapshots")
+    check("with its snapshots" in lfsx("list"), "list does not show what it takes in all")
     lfsx("clone", "data@first", "copy")
     lfsx("rollback", "data@first", "data-before")
     with appliance.Daemon(POOL) as daemon:
@@ -107,6 +109,14 @@ def settings():
     check("data-again" in volumes()[0], "it is not back")
     lfsx("delete", "data-again", "--now")
     check(volumes()[1] == [], "it can still be brought back")
+    lfsx("create", "doomed", "1M")
+    lfsx("protect", "doomed", "off", "7d")
+    lfsx("delete", "doomed")
+    number = str(volumes()[1][0]["id"])
+    refuses("purge", "doomed", because="number")
+    lfsx("purge", number)
+    check(volumes()[1] == [], "what was purged can be brought back")
+    refuses("purge", number, because="not found")
     lfsx("resize", "logs", "2M")
     refuses("resize", "logs", "1M", because="--shrink")
     lfsx("resize", "logs", "1M", "--shrink")

@@ -163,11 +163,31 @@ static enum status rewind_volume(struct lfsx_pool *pool, const struct words *wor
     return tell(status, words->at[0]);
 }
 
-static enum status undelete(struct lfsx_pool *pool, const struct words *words) {
+static bool parse_number(const char *word, uint64_t *id) {
     char *end;
-    uint64_t id = strtoull(words->at[0], &end, 10);
-    if (*end != '\0' || end == words->at[0])
-        return complain(words->at[0], "write the number that lfsx list shows");
+    *id = strtoull(word, &end, 10);
+    bool good = *end == '\0' && end != word;
+    if (!good)
+        complain(word, "write the number that lfsx list shows");
+    return good;
+}
+
+static enum status purge(struct lfsx_pool *pool, const struct words *words) {
+    uint64_t id;
+    if (!parse_number(words->at[0], &id))
+        return STATUS_INVALID;
+    enum status status = lfsx_deleted_purge(pool, id);
+    if (status == STATUS_BUSY)
+        return complain(words->at[0], "one of its snapshots has a clone");
+    if (status == STATUS_OK)
+        status = lfsx_pool_settle(pool);
+    return tell(status, words->at[0]);
+}
+
+static enum status undelete(struct lfsx_pool *pool, const struct words *words) {
+    uint64_t id;
+    if (!parse_number(words->at[0], &id))
+        return STATUS_INVALID;
     const char *name = words->count > 1 ? words->at[1] : NULL;
     return tell(lfsx_volume_undelete(pool, id, name), words->at[0]);
 }
@@ -235,6 +255,8 @@ const struct command commands[] = {
      "so that it cannot be brought back",
      take_away},
     {"undelete", 1, 2, false, "NUMBER [NAME]\n            bring back a deleted volume", undelete},
+    {"purge", 1, 1, false,
+     "NUMBER\n            give up a deleted volume or share now, with its snapshots", purge},
     {"protect", 2, 3, false,
      "VOLUME on|off [DURATION]\n            refuse to delete it; keep it so long after it was "
      "deleted",

@@ -52,16 +52,22 @@ static void print_json_schedule(struct listing *listing, const char *name) {
     printf("]");
 }
 
+/* What a volume has to itself. Bytes. */
+struct takes {
+    uint64_t unique, total;
+};
+
 static void print_json_volume(struct listing *listing, const struct lfsx_volume_info *info,
-                              uint64_t unique) {
+                              const struct takes *takes) {
     printf("%s\n  {\"id\": %" PRIu64 ", \"name\": ", listing->later ? "," : "", info->id);
     json_print_string(info->name);
     printf(", \"size\": %" PRIu64 ", \"logical_bytes\": %" PRIu64 ", \"referenced_bytes\": %" PRIu64
-           ", \"unique_bytes\": %" PRIu64 ", \"quota_bytes\": %" PRIu64
-           ", \"reserved_bytes\": %" PRIu64 ", \"created_ns\": %" PRIu64
-           ", \"deleted_ns\": %" PRIu64 ", \"protected\": %s, \"origin\": ",
-           info->size, info->logical_bytes, info->referenced_bytes, unique, info->quota_bytes,
-           info->reserved_bytes, info->created_ns, info->deleted_ns,
+           ", \"unique_bytes\": %" PRIu64 ", \"total_bytes\": %" PRIu64
+           ", \"quota_bytes\": %" PRIu64 ", \"reserved_bytes\": %" PRIu64
+           ", \"created_ns\": %" PRIu64 ", \"deleted_ns\": %" PRIu64
+           ", \"protected\": %s, \"origin\": ",
+           info->size, info->logical_bytes, info->referenced_bytes, takes->unique, takes->total,
+           info->quota_bytes, info->reserved_bytes, info->created_ns, info->deleted_ns,
            info->is_protected ? "true" : "false");
     json_print_string(info->origin);
 }
@@ -79,8 +85,10 @@ static void print_volume(struct listing *listing, const struct lfsx_volume_info 
            info->is_protected ? "  protected" : "", listing->deleted ? "  deleted" : "");
 }
 
-static void show_bounds(const struct lfsx_volume_info *info) {
+static void show_bounds(const struct lfsx_volume_info *info, const struct takes *takes) {
     char size[FORMAT_BYTES_SIZE];
+    if (info->snapshot_count > 0)
+        printf("         %s with its snapshots\n", format_bytes(size, takes->total));
     if (info->quota_bytes > 0)
         printf("         quota %s\n", format_bytes(size, info->quota_bytes));
     if (info->reserved_bytes > 0)
@@ -112,19 +120,28 @@ static void show_snapshots(struct listing *listing, const char *name) {
         printf("]");
 }
 
+/* Of a deleted one nobody can ask: zeros. */
+static struct takes ask_takes(struct listing *listing, const char *name) {
+    struct takes takes = {0};
+    if (listing->deleted)
+        return takes;
+    listing->status = lfsx_volume_unique(listing->pool, name, &takes.unique);
+    if (listing->status == STATUS_OK)
+        listing->status = lfsx_volume_total(listing->pool, name, &takes.total);
+    return takes;
+}
+
 static bool show_volume(void *context, const struct lfsx_volume_info *info) {
     struct listing *listing = context;
-    uint64_t unique = 0;
-    if (!listing->deleted)
-        listing->status = lfsx_volume_unique(listing->pool, info->name, &unique);
+    struct takes takes = ask_takes(listing, info->name);
     if (listing->status != STATUS_OK)
         return false;
     if (listing->json)
-        print_json_volume(listing, info, unique);
+        print_json_volume(listing, info, &takes);
     else
-        print_volume(listing, info, unique);
-    if (!listing->json)
-        show_bounds(info);
+        print_volume(listing, info, takes.unique);
+    if (!listing->json && !listing->deleted)
+        show_bounds(info, &takes);
     if (!listing->deleted)
         show_snapshots(listing, info->name);
     if (listing->json)

@@ -126,6 +126,30 @@ enum status lfsx_volume_undelete(struct lfsx_pool *pool, uint64_t id, const char
     return transaction_run(pool, false, do_undelete, &wish);
 }
 
+/* ---- giving up at once ---- */
+
+static enum status purge(struct lfsx_transaction *t, void *context) {
+    const uint64_t *id = context;
+    union catalog_item record;
+    enum status status = catalog_dataset_change(t, *id, &record);
+    if (status == STATUS_OK && record.dataset.state != DISK_DATASET_DELETED)
+        status = STATUS_NOT_FOUND;
+    return status == STATUS_OK ? give_up(t, *id, true) : status;
+}
+
+static enum status do_purge(struct lfsx_transaction *t, void *context) {
+    const uint64_t *id = context;
+    return *id < DISK_FIRST_DATASET ? STATUS_NOT_FOUND : transaction_do(t, purge, context);
+}
+
+enum status lfsx_transaction_purge(struct lfsx_transaction *t, uint64_t id) {
+    return do_purge(t, &id);
+}
+
+enum status lfsx_deleted_purge(struct lfsx_pool *pool, uint64_t id) {
+    return transaction_run(pool, false, do_purge, &id);
+}
+
 /* ---- protecting ---- */
 
 struct protection {

@@ -352,3 +352,19 @@ enum status lfsx_volume_unique(struct lfsx_pool *pool, const char *volume, uint6
     dataset_drop(d);
     return status;
 }
+
+/* A block of the dataset is in its tree, or was dropped and is in the dead tree. */
+enum status lfsx_volume_total(struct lfsx_pool *pool, const char *volume, uint64_t *bytes) {
+    static const struct dead_box all = {1, UINT64_MAX, 1, DISK_EPOCH_MAX};
+    struct dataset *d = dataset_hold(pool, volume);
+    if (d == NULL)
+        return STATUS_NOT_FOUND;
+    uint64_t dropped = 0;
+    enum status status = dead_sum(d, &all, &dropped);
+    os_rwlock_lock_shared(&pool->lock);
+    uint64_t own = d->tree.nodes + d->data_blocks - d->tree.shared + d->dead.nodes;
+    os_rwlock_unlock_shared(&pool->lock);
+    *bytes = (own + dropped) * LFSX_BLOCK_SIZE;
+    dataset_drop(d);
+    return status;
+}
