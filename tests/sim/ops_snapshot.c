@@ -176,6 +176,7 @@ void op_rollback(struct run *run, int snapshot, unsigned keep_as) {
     run->deleting[name] = run->creating[keep_as] = true;
     get(run, snapshot)->busy++;
     unsigned clone = add_clone(run, snapshot);
+    run->model.instances[clone].keep = run->model.instances[instance].keep;
     uint32_t op = model_begin(&run->model, run_now(run));
     model_rename(&run->model, op, name, (int)clone);
     model_rename(&run->model, op, keep_as, instance);

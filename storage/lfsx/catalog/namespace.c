@@ -143,11 +143,25 @@ struct rollback {
     const char *volume, *snapshot, *keep_as;
 };
 
-/* Quota and reservation go over to what takes the volume's place. */
-static void hand_over_bounds(struct disk_dataset *from, struct disk_dataset *to) {
+/* What bounds the volume goes over to what takes its place; what guards it, both have. */
+static void hand_over(struct disk_dataset *from, struct disk_dataset *to) {
     to->quota_blocks = from->quota_blocks;
     to->reserved_blocks = from->reserved_blocks;
     from->quota_blocks = from->reserved_blocks = le64_make(0);
+    to->flags = from->flags;
+    to->keep_deleted_ns = from->keep_deleted_ns;
+}
+
+/* Both have the schedule, too: without one, automatic snapshots go. */
+static enum status copy_schedule(struct lfsx_transaction *t, uint64_t from, uint64_t to) {
+    struct key tree_keys[] = {catalog_schedule_key(from), catalog_schedule_key(to)};
+    struct mvcc_key keys[] = {records_key(&tree_keys[0]), records_key(&tree_keys[1])};
+    struct disk_schedule_rule rules[DISK_SCHEDULE_RULES_MAX];
+    size_t length;
+    enum status status = mvcc_read_for_update(t->records, &keys[0], rules, sizeof rules, &length);
+    if (status == STATUS_OK)
+        return mvcc_insert(t->records, &keys[1], rules, length);
+    return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
 /* The volume goes on under the other name; a clone of the snapshot takes its name. */
@@ -155,8 +169,10 @@ static enum status exchange(struct lfsx_transaction *t, const struct rollback *w
                             struct source *source, const struct catalog_named *place) {
     union catalog_item record;
     fill_clone(&record, wish->volume, source);
-    hand_over_bounds(&source->named.record.dataset, &record.dataset);
+    hand_over(&source->named.record.dataset, &record.dataset);
     enum status status = add_dataset(t, &record, 0);
+    if (status == STATUS_OK)
+        status = copy_schedule(t, source->named.entry.target, le64_get(record.dataset.id));
     if (status == STATUS_OK)
         status = catalog_name_put(t, &source->named, wish->volume, le64_get(record.dataset.id));
     if (status == STATUS_OK)
