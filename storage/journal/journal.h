@@ -123,6 +123,12 @@ struct journal_found {
 enum status journal_find_end(const struct journal_area *area, const struct journal_position *from,
                              journal_intact *intact, void *context, struct journal_found *found);
 
+/* Where in [*from, *end) the first entry stands of which `intact` rejects a record, into *end,
+ * which stays if it rejects none. As journal_replay(). */
+enum status journal_find_rejected(const struct journal_area *area,
+                                  const struct journal_position *from, struct journal_position *end,
+                                  journal_intact *intact, void *context);
+
 /* Hands out every record from the position to the end that journal_find_end() found. IO (also: an
  * entry is no longer there), NO_MEMORY. */
 enum status journal_replay(const struct journal_area *area, const struct journal_position *from,

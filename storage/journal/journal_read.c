@@ -220,15 +220,28 @@ enum status journal_find_end(const struct journal_area *area, const struct journ
     return status;
 }
 
-enum status journal_replay(const struct journal_area *area, const struct journal_position *from,
-                           const struct journal_position *end, journal_record *record,
-                           void *context) {
+/* Over all entries in [*from, *end). */
+static enum status walk_all(const struct journal_area *area, const struct journal_position *from,
+                            const struct visitor *visitor, struct journal_position *end) {
     struct reader reader = {.area = area, .page = os_page_alloc(ENTRY_BYTES)};
     if (reader.page == NULL)
         return STATUS_NO_MEMORY;
-    struct visitor visitor = {.record = record, .context = context};
-    struct journal_position stop = *end;
-    enum status status = walk(&reader, *from, 0, &visitor, &stop);
+    enum status status = walk(&reader, *from, 0, visitor, end);
     os_page_free(reader.page, ENTRY_BYTES);
     return status;
+}
+
+enum status journal_find_rejected(const struct journal_area *area,
+                                  const struct journal_position *from, struct journal_position *end,
+                                  journal_intact *intact, void *context) {
+    struct visitor visitor = {.intact = intact, .context = context};
+    return walk_all(area, from, &visitor, end);
+}
+
+enum status journal_replay(const struct journal_area *area, const struct journal_position *from,
+                           const struct journal_position *end, journal_record *record,
+                           void *context) {
+    struct visitor visitor = {.record = record, .context = context};
+    struct journal_position stop = *end;
+    return walk_all(area, from, &visitor, &stop);
 }

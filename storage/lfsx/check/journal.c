@@ -10,14 +10,7 @@
 #include "base/os.h"
 #include "storage/lfsx/check/check_internal.h"
 #include "storage/lfsx/format/items_record.h"
-
-/* A write record that makes sense. */
-struct write_record {
-    const struct check_dataset *dataset;
-    uint64_t inode;
-    uint64_t first, count;
-    const le64 *blocks, *checksums;
-};
+#include "storage/lfsx/format/write_record.h"
 
 static bool is_share(const struct check_dataset *dataset) {
     return dataset->kind == DISK_DATASET_SHARE;
@@ -28,31 +21,17 @@ static bool may_be_there(const struct check_dataset *dataset, uint64_t inode) {
     return is_share(dataset) ? inode > DISK_ROOT_INODE : inode == DISK_ROOT_INODE;
 }
 
-static bool range_is_inside(uint64_t first, uint64_t count, uint64_t size) {
-    return count > 0 && math_range_inside(first, count, math_divide_up(size, DISK_BLOCK_SIZE));
-}
-
-/* NULL, or what is wrong with the record. */
+/* NULL, or what is wrong with the record; *dataset is whose it is. */
 static const char *parse_write(const struct check *check, const void *payload, uint32_t length,
-                               struct write_record *out) {
-    const struct disk_record_write *record = payload;
-    if (length < sizeof *record || le32_get(record->reserved) != 0)
-        return "is malformed";
-    out->count = le32_get(record->count);
-    if (length != sizeof *record + 2 * out->count * sizeof(le64))
-        return "is of a wrong length";
-    out->first = le64_get(record->first);
-    out->blocks = record->words;
-    out->checksums = record->words + out->count;
-    for (uint64_t i = 0; i < out->count; i++)
-        if (!geometry_is_data(&check->label.geometry, le64_get(out->blocks[i]), 1))
-            return "names a block outside of the data area";
-    out->inode = le64_get(record->inode);
-    out->dataset = check_find_dataset(check, le64_get(record->dataset));
-    if (out->dataset == NULL || !may_be_there(out->dataset, out->inode))
+                               struct write_record *out, const struct check_dataset **dataset) {
+    const char *wrong = write_record_open(payload, length, &check->label.geometry, out);
+    if (wrong != NULL)
+        return wrong;
+    *dataset = check_find_dataset(check, out->dataset);
+    if (*dataset == NULL || !may_be_there(*dataset, out->inode))
         return "names a file that does not exist";
-    uint64_t size = is_share(out->dataset) ? le64_get(record->size) : out->dataset->size;
-    if (!range_is_inside(out->first, out->count, size))
+    if (!write_record_fits(out->first, out->count,
+                           is_share(*dataset) ? out->size : (*dataset)->size))
         return "lies behind the end of its file";
     return NULL;
 }
@@ -72,8 +51,9 @@ static enum status is_intact(void *context, uint32_t type, const void *payload, 
                              bool *is) {
     struct check *check = context;
     struct write_record record;
+    const struct check_dataset *dataset;
     *is = true;
-    if (type != DISK_RECORD_WRITE || parse_write(check, payload, length, &record) != NULL)
+    if (type != DISK_RECORD_WRITE || parse_write(check, payload, length, &record, &dataset) != NULL)
         return STATUS_OK; /* there is nothing to verify */
     void *page = os_page_alloc(DISK_BLOCK_SIZE);
     if (page == NULL)
@@ -84,7 +64,8 @@ static enum status is_intact(void *context, uint32_t type, const void *payload, 
     return check->failure;
 }
 
-static void check_data(struct check *check, const struct write_record *record) {
+static void check_data(struct check *check, const struct write_record *record,
+                       const struct check_dataset *dataset) {
     for (uint64_t i = 0; i < record->count; i++) {
         bool is;
         enum status status = read_data(check, record, i, check->data, &is);
@@ -100,13 +81,14 @@ static void check_data(struct check *check, const struct write_record *record) {
             status == STATUS_OK ? "its content does not match its checksum" : status_text(status),
             (unsigned long long)((record->first + i) * DISK_BLOCK_SIZE),
             (unsigned long long)((record->first + i + 1) * DISK_BLOCK_SIZE - 1),
-            (unsigned long long)record->inode, record->dataset->name);
+            (unsigned long long)record->inode, dataset->name);
     }
 }
 
 static void check_write(struct check *check, const void *payload, uint32_t length) {
     struct write_record record;
-    const char *wrong = parse_write(check, payload, length, &record);
+    const struct check_dataset *dataset;
+    const char *wrong = parse_write(check, payload, length, &record, &dataset);
     if (wrong != NULL) {
         check_report(check, CHECK_JOURNAL_RECORD, CHECK_NO_BLOCK, "a journal record of a write %s",
                      wrong);
@@ -116,7 +98,7 @@ static void check_write(struct check *check, const void *payload, uint32_t lengt
         check_claim(check, le64_get(record.blocks[i]), 1, "the journal");
     check->summary->data_blocks += record.count;
     if (check->options->data)
-        check_data(check, &record);
+        check_data(check, &record, dataset);
 }
 
 static void check_punch(struct check *check, const void *payload, uint32_t length) {
@@ -128,7 +110,7 @@ static void check_punch(struct check *check, const void *payload, uint32_t lengt
     if (dataset != NULL && !is_share(dataset))
         size = dataset->size;
     if (dataset == NULL || !may_be_there(dataset, le64_get(record->inode)) ||
-        !range_is_inside(le64_get(record->first), le64_get(record->count), size))
+        !write_record_fits(le64_get(record->first), le64_get(record->count), size))
         check_report(check, CHECK_JOURNAL_RECORD, CHECK_NO_BLOCK,
                      "a journal record of a trim is malformed or names what is not there");
 }

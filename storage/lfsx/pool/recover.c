@@ -14,16 +14,9 @@
 #include "base/log.h"
 #include "base/math.h"
 #include "base/mem.h"
+#include "storage/lfsx/format/write_record.h"
 #include "storage/lfsx/pool/pool.h"
 #include "storage/lfsx/share/records.h"
-
-/* A write record, taken apart. */
-struct write_record {
-    uint64_t dataset, inode;
-    uint64_t first;
-    struct block_map map; /* points into the record */
-    struct file_growth growth;
-};
 
 /* The file that a record is about. */
 struct target {
@@ -80,33 +73,9 @@ static void release_target(struct target *target) {
         file_destroy(&target->share_file);
 }
 
-/* Whether the range is one of a file that has, in the end, `size` bytes. */
-static bool range_is_inside(uint64_t first, uint64_t count, uint64_t size) {
-    return count > 0 && size <= LFSX_VOLUME_SIZE_MAX &&
-           math_range_inside(first, count, math_divide_up(size, LFSX_BLOCK_SIZE));
-}
-
-/* What can be told of a write record without its file. The words are native: x86-64 is
- * little-endian, and the journal aligns its records to eight bytes. */
-static enum status parse_write(struct lfsx_pool *pool, const void *payload, uint32_t length,
-                               struct write_record *out) {
-    const struct disk_record_write *record = payload;
-    if (length < sizeof *record || le32_get(record->reserved) != 0)
-        return STATUS_CORRUPT;
-    uint64_t count = le32_get(record->count);
-    if (length != sizeof *record + 2 * count * sizeof(le64))
-        return STATUS_CORRUPT;
-    out->dataset = le64_get(record->dataset);
-    out->inode = le64_get(record->inode);
-    out->first = le64_get(record->first);
-    out->growth = (struct file_growth){le64_get(record->size), le64_get(record->modified_ns)};
-    uint64_t *words = (uint64_t *)(uintptr_t)record->words;
-    ASSERT((uintptr_t)words % sizeof *words == 0);
-    out->map = (struct block_map){.count = count, .blocks = words, .checksums = words + count};
-    for (uint64_t i = 0; i < count; i++)
-        if (!geometry_is_data(&pool->label.geometry, words[i], 1))
-            return STATUS_CORRUPT;
-    return STATUS_OK;
+static bool parse_write(const struct lfsx_pool *pool, const void *payload, uint32_t length,
+                        struct write_record *out) {
+    return write_record_open(payload, length, &pool->label.geometry, out) == NULL;
 }
 
 /* A journal_intact: whether the record's data reached the device. */
@@ -115,16 +84,16 @@ static enum status is_intact(void *context, uint32_t type, const void *payload, 
     struct lfsx_pool *pool = context;
     struct write_record record;
     *is = true;
-    if (type != DISK_RECORD_WRITE || parse_write(pool, payload, length, &record) != STATUS_OK)
+    if (type != DISK_RECORD_WRITE || !parse_write(pool, payload, length, &record))
         return STATUS_OK; /* nothing to verify; what makes no sense is found when it is replayed */
     void *page = os_page_alloc(LFSX_BLOCK_SIZE);
     if (page == NULL)
         return STATUS_NO_MEMORY;
     enum status status = STATUS_OK;
-    for (uint64_t i = 0; *is && status == STATUS_OK && i < record.map.count; i++) {
-        status = blockdev_read(pool->device, record.map.blocks[i] * LFSX_BLOCK_SIZE, page,
+    for (uint64_t i = 0; *is && status == STATUS_OK && i < record.count; i++) {
+        status = blockdev_read(pool->device, le64_get(record.blocks[i]) * LFSX_BLOCK_SIZE, page,
                                LFSX_BLOCK_SIZE);
-        *is = checksum_xxh64(page, LFSX_BLOCK_SIZE, 0) == record.map.checksums[i];
+        *is = checksum_xxh64(page, LFSX_BLOCK_SIZE, 0) == le64_get(record.checksums[i]);
     }
     os_page_free(page, LFSX_BLOCK_SIZE);
     return status; /* a block that cannot be read may have been acknowledged */
@@ -141,17 +110,26 @@ static enum status claim(void *context, uint32_t type, const void *payload, uint
     struct write_record record;
     if (type != DISK_RECORD_WRITE)
         return STATUS_OK;
-    if (parse_write(pool, payload, length, &record) != STATUS_OK)
+    if (!parse_write(pool, payload, length, &record))
         return makes_no_sense(pool, "of a write is malformed");
-    for (uint64_t i = 0; i < record.map.count; i++)
-        if (alloc_claim(&pool->allocator, record.map.blocks[i], 1) != STATUS_OK)
+    for (uint64_t i = 0; i < record.count; i++)
+        if (alloc_claim(&pool->allocator, le64_get(record.blocks[i]), 1) != STATUS_OK)
             return makes_no_sense(pool, "names a block that is in use");
     return STATUS_OK;
 }
 
+/* The words are native: x86-64 is little-endian, and the journal aligns its records to eight bytes.
+ */
+static struct block_map map_of(const struct write_record *record) {
+    uint64_t *words = (uint64_t *)(uintptr_t)record->blocks;
+    ASSERT((uintptr_t)words % sizeof *words == 0);
+    return (struct block_map){
+        .count = record->count, .blocks = words, .checksums = words + record->count};
+}
+
 static enum status replay_write(struct lfsx_pool *pool, const void *payload, uint32_t length) {
     struct write_record record;
-    if (parse_write(pool, payload, length, &record) != STATUS_OK)
+    if (!parse_write(pool, payload, length, &record))
         return makes_no_sense(pool, "of a write is malformed");
     struct target target;
     enum status status = find_target(pool, record.dataset, record.inode, &target);
@@ -160,9 +138,11 @@ static enum status replay_write(struct lfsx_pool *pool, const void *payload, uin
     if (status != STATUS_OK)
         return status;
     struct file *f = target.file;
-    uint64_t size = f->in_share ? record.growth.end : f->size;
-    if (size >= f->size && range_is_inside(record.first, record.map.count, size))
-        status = file_replace(f, record.first, &record.map, &record.growth);
+    struct block_map map = map_of(&record);
+    struct file_growth growth = {record.size, record.modified_ns};
+    uint64_t size = f->in_share ? record.size : f->size;
+    if (size >= f->size && write_record_fits(record.first, record.count, size))
+        status = file_replace(f, record.first, &map, &growth);
     else
         status = makes_no_sense(pool, "of a write does not fit its file");
     release_target(&target);
@@ -183,7 +163,7 @@ static enum status replay_punch(struct lfsx_pool *pool, const void *payload, uin
     uint64_t first = le64_get(record->first);
     uint64_t count = le64_get(record->count);
     struct file *f = target.file;
-    if (range_is_inside(first, count, f->in_share ? LFSX_VOLUME_SIZE_MAX : f->size))
+    if (write_record_fits(first, count, f->in_share ? LFSX_VOLUME_SIZE_MAX : f->size))
         status = file_punch(f, first, count, le64_get(record->modified_ns));
     else
         status = makes_no_sense(pool, "of a trim does not fit its file");

@@ -211,9 +211,8 @@ static void doubt(struct repair *repair, struct repair_tree *tree) {
             doubtful = doubtful || all[i].proven;
     for (uint64_t i = 0; i < repair->label.geometry.regions; i++)
         doubtful = doubtful || !repair->known[i];
-    struct repair_loss *loss = doubtful ? repair_add(repair, &tree->losses, sizeof *loss) : NULL;
-    if (loss != NULL)
-        *loss = (struct repair_loss){0, UINT64_MAX, true};
+    if (doubtful)
+        repair_lose(repair, tree, 0, UINT64_MAX, true);
 }
 
 void repair_doubt_found(struct repair *repair) {

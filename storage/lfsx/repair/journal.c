@@ -1,23 +1,162 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Cutting a journal off before an entry that was acknowledged and is damaged. Nobody can tell what
- * that entry said, so what the live trees hold may be older than it should be, anywhere.
+ * Cutting a journal off: before an entry that was acknowledged and is damaged, and before one with
+ * a record that does not fit the state that was repaired, which no pool would open with. Nobody can
+ * tell what a damaged entry said, so what the live trees hold may be older than it should be,
+ * anywhere. Those that can be read tell themselves what is older for their being cut off.
  *
- * Every later entry is cleared, the nearest first: as long as one is left that calls the damaged
- * one durable, the pool does not open, so that a power cut in between changes nothing.
+ * Every entry from there on is cleared, the nearest first: as long as one is left that calls the
+ * damaged one durable, the pool does not open, so that a power cut in between changes nothing.
  */
+#include "base/checksum.h"
 #include "base/math.h"
 #include "base/mem.h"
 #include "base/os.h"
 #include "storage/journal/journal_format.h"
+#include "storage/lfsx/format/items_record.h"
+#include "storage/lfsx/format/write_record.h"
 #include "storage/lfsx/repair/repair_internal.h"
 
-/* All entries are taken for intact: only the chain matters. */
-static enum status is_there(void *context, uint32_t type, const void *payload, uint32_t length,
-                            bool *is) {
-    (void)context, (void)type, (void)payload, (void)length;
+static struct journal_area area_of(const struct repair *repair) {
+    struct journal_area area = {.device = repair->device,
+                                .start = repair->label.geometry.journal_start,
+                                .blocks = repair->label.geometry.journal_blocks};
+    memcpy(area.pool_uuid, repair->label.pool_uuid, sizeof area.pool_uuid);
+    return area;
+}
+
+/* A journal_intact: whether the data that the record names was written, as whoever opens the pool
+ * asks. */
+static enum status is_intact(void *context, uint32_t type, const void *payload, uint32_t length,
+                             bool *is) {
+    struct repair *repair = context;
+    struct write_record record;
     *is = true;
+    if (type != DISK_RECORD_WRITE ||
+        write_record_open(payload, length, &repair->label.geometry, &record) != NULL)
+        return STATUS_OK;
+    for (uint64_t i = 0; *is && repair->failure == STATUS_OK && i < record.count; i++)
+        *is = repair_read(repair, le64_get(record.blocks[i]), repair->data) &&
+              checksum_xxh64(repair->data, DISK_BLOCK_SIZE, 0) == le64_get(record.checksums[i]);
+    return repair->failure;
+}
+
+/* Where the log ends. OK also if that is before an entry that is damaged or cannot be read:
+ * *damaged. */
+static enum status find_end(struct repair *repair, struct journal_position *end, bool *damaged) {
+    struct journal_area area = area_of(repair);
+    struct journal_found found = {.end = repair->super.journal};
+    enum status status = journal_find_end(&area, &repair->super.journal, is_intact, repair, &found);
+    *damaged = status == STATUS_CORRUPT || status == STATUS_IO;
+    *end = found.end;
+    return *damaged ? STATUS_OK : status;
+}
+
+static enum status keep_record(void *context, uint32_t type, const void *payload, uint32_t length) {
+    struct repair *repair = context;
+    struct write_record record;
+    if (type != DISK_RECORD_WRITE ||
+        write_record_open(payload, length, &repair->label.geometry, &record) != NULL)
+        return STATUS_OK;
+    for (uint64_t i = 0; i < record.count; i++)
+        repair_set(repair->keep, le64_get(record.blocks[i]));
     return STATUS_OK;
+}
+
+enum status repair_keep_journal(struct repair *repair) {
+    struct journal_area area = area_of(repair);
+    struct journal_position end;
+    bool damaged;
+    enum status status = find_end(repair, &end, &damaged);
+    if (status == STATUS_OK)
+        status = journal_replay(&area, &repair->super.journal, &end, keep_record, repair);
+    return status;
+}
+
+/* The live tree that a record is about; NULL if there is no such file, or if it is one of a share
+ * that lost a part of its tree: the record may speak of just that. */
+static struct repair_tree *target_of(const struct repair *repair, uint64_t id, uint64_t inode) {
+    struct repair_tree *head = repair_find_tree(repair, id, REPAIR_HEAD);
+    if (head == NULL)
+        return NULL;
+    if (head->disk.kind == DISK_DATASET_SHARE)
+        return inode > DISK_ROOT_INODE && head->ranges == 0 ? head : NULL;
+    return inode == DISK_ROOT_INODE ? head : NULL;
+}
+
+/* The target of a write or a punch, and its blocks of the file; NULL if it makes no sense. */
+static struct repair_tree *parse(const struct repair *repair, uint32_t type, const void *payload,
+                                 uint32_t length, struct write_record *out) {
+    const struct disk_record_punch *punch = payload;
+    if (type == DISK_RECORD_PUNCH && length == sizeof *punch)
+        *out = (struct write_record){.dataset = le64_get(punch->dataset),
+                                     .inode = le64_get(punch->inode),
+                                     .first = le64_get(punch->first),
+                                     .count = le64_get(punch->count),
+                                     .size = LFSX_VOLUME_SIZE_MAX};
+    else if (type != DISK_RECORD_WRITE ||
+             write_record_open(payload, length, &repair->label.geometry, out) != NULL)
+        return NULL;
+    struct repair_tree *head = target_of(repair, out->dataset, out->inode);
+    if (head == NULL)
+        return NULL;
+    bool share = head->disk.kind == DISK_DATASET_SHARE;
+    return write_record_fits(out->first, out->count, share ? out->size : head->size) ? head : NULL;
+}
+
+/* The share whose items the record changes; NULL if it makes no sense. */
+static struct repair_tree *parse_items(const struct repair *repair, const void *payload,
+                                       uint32_t length) {
+    struct items_record record;
+    struct item item;
+    bool put;
+    enum status status = items_record_open(payload, length, &repair->label.geometry, &record);
+    while (status == STATUS_OK)
+        status = items_record_next(&record, &item, &put);
+    struct repair_tree *head = NULL;
+    if (status == STATUS_NOT_FOUND)
+        head = target_of(repair, record.dataset, DISK_ROOT_INODE + 1);
+    return head != NULL && head->disk.kind == DISK_DATASET_SHARE ? head : NULL;
+}
+
+/* A journal_intact: whether the record fits the trees and the records before it, whose blocks are
+ * in `other`. */
+static enum status makes_sense(void *context, uint32_t type, const void *payload, uint32_t length,
+                               bool *is) {
+    struct repair *repair = context;
+    struct write_record record;
+    if (type == DISK_RECORD_ITEMS) {
+        *is = parse_items(repair, payload, length) != NULL;
+        return STATUS_OK;
+    }
+    *is = parse(repair, type, payload, length, &record) != NULL;
+    for (uint64_t i = 0; *is && type == DISK_RECORD_WRITE && i < record.count; i++) {
+        uint64_t block = le64_get(record.blocks[i]);
+        *is = !repair_bit(repair->claimed, block) && !repair_bit(repair->other, block);
+        repair_set(repair->other, block);
+    }
+    return STATUS_OK;
+}
+
+/* A journal_record: what it says did not happen. Of one that makes no sense nobody knows whose it
+ * is. */
+static enum status doubt_record(void *context, uint32_t type, const void *payload,
+                                uint32_t length) {
+    struct repair *repair = context;
+    struct write_record record;
+    struct repair_tree *head =
+        type == DISK_RECORD_ITEMS ? NULL : parse(repair, type, payload, length, &record);
+    if (head != NULL && head->disk.kind == DISK_DATASET_VOLUME) {
+        repair_lose(repair, head, record.first, record.first + record.count, true);
+        return repair->failure;
+    }
+    if (head == NULL && type == DISK_RECORD_ITEMS)
+        head = parse_items(repair, payload, length);
+    if (head != NULL)
+        repair_lose(repair, head, 0, UINT64_MAX, true);
+    else
+        repair_doubt_everything(repair, false);
+    return repair->failure;
 }
 
 static bool is_later(const struct repair *repair, const struct disk_journal_entry *entry,
@@ -51,20 +190,37 @@ static enum status clear_from(struct repair *repair, const struct journal_positi
     return status;
 }
 
-enum status repair_cut_journal(struct repair *repair) {
-    struct journal_area area = {.device = repair->device,
-                                .start = repair->label.geometry.journal_start,
-                                .blocks = repair->label.geometry.journal_blocks};
-    memcpy(area.pool_uuid, repair->label.pool_uuid, sizeof area.pool_uuid);
-    struct journal_found found = {.end = repair->super.journal};
-    enum status status = journal_find_end(&area, &repair->super.journal, is_there, NULL, &found);
-    if (status != STATUS_CORRUPT && status != STATUS_IO)
-        return status;
-    status = clear_from(repair, &found.end);
+static enum status cut(struct repair *repair, const struct journal_position *end,
+                       const struct journal_position *cut, bool damaged) {
+    struct journal_area area = area_of(repair);
+    bool senseless = cut->sequence < end->sequence;
+    enum status status = STATUS_OK;
+    if (senseless)
+        status = journal_replay(&area, cut, end, doubt_record, repair);
+    if (damaged)
+        repair_doubt_everything(repair, false);
+    if (status == STATUS_OK)
+        status = clear_from(repair, cut);
     if (status == STATUS_OK)
         repair_say(repair,
-                   "cut the journal off before entry %llu, which is damaged: what it and later "
-                   "ones said is lost",
-                   (unsigned long long)found.end.sequence);
+                   "cut the journal off before entry %llu, %s: what it and later ones said "
+                   "is lost",
+                   (unsigned long long)cut->sequence,
+                   senseless ? "in which a record makes no sense" : "which is damaged");
+    return status;
+}
+
+enum status repair_cut_journal(struct repair *repair) {
+    struct journal_area area = area_of(repair);
+    struct journal_position end;
+    bool damaged;
+    enum status status = find_end(repair, &end, &damaged);
+    struct journal_position sound = end;
+    if (status == STATUS_OK && !repair_other(repair))
+        status = repair->failure;
+    if (status == STATUS_OK)
+        status = journal_find_rejected(&area, &repair->super.journal, &sound, makes_sense, repair);
+    if (status == STATUS_OK && (damaged || sound.sequence < end.sequence))
+        status = cut(repair, &end, &sound, damaged);
     return status;
 }

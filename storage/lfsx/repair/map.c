@@ -4,7 +4,6 @@
 #include "base/log.h"
 #include "base/math.h"
 #include "base/mem.h"
-#include "storage/journal/journal.h"
 #include "storage/lfsx/repair/repair_internal.h"
 #include "storage/lfsx/space/alloc.h"
 
@@ -91,38 +90,6 @@ bool repair_other(struct repair *repair) {
     if (repair->other == NULL)
         repair->failure = STATUS_NO_MEMORY;
     return repair->other != NULL;
-}
-
-static enum status keep_record(void *context, uint32_t type, const void *payload, uint32_t length) {
-    struct repair *repair = context;
-    const struct disk_record_write *record = payload;
-    if (type != DISK_RECORD_WRITE || length < sizeof *record)
-        return STATUS_OK;
-    uint64_t count = MATH_MIN(le32_get(record->count), (length - sizeof *record) / 16);
-    for (uint64_t i = 0; i < count; i++)
-        if (geometry_is_data(&repair->label.geometry, le64_get(record->words[i]), 1))
-            repair_set(repair->keep, le64_get(record->words[i]));
-    return STATUS_OK;
-}
-
-static enum status is_there(void *context, uint32_t type, const void *payload, uint32_t length,
-                            bool *is) {
-    (void)context, (void)type, (void)payload, (void)length;
-    *is = true;
-    return STATUS_OK;
-}
-
-enum status repair_keep_journal(struct repair *repair) {
-    struct journal_area area = {.device = repair->device,
-                                .start = repair->label.geometry.journal_start,
-                                .blocks = repair->label.geometry.journal_blocks};
-    memcpy(area.pool_uuid, repair->label.pool_uuid, sizeof area.pool_uuid);
-    struct journal_found found;
-    const struct journal_position *from = &repair->super.journal;
-    enum status status = journal_find_end(&area, from, is_there, NULL, &found);
-    if (status == STATUS_OK || status == STATUS_CORRUPT)
-        status = journal_replay(&area, from, &found.end, keep_record, repair);
-    return status;
 }
 
 uint64_t repair_block(struct repair *repair) {

@@ -55,13 +55,9 @@ static void settle(struct repair *repair, struct repair_tree *tree) {
 static void keep(struct repair *repair, struct repair_tree *tree, const struct pointer *pointer) {
     const struct disk_node *leaf =
         tree->settled == 0 ? NULL : edge_leaf(repair, tree, *pointer, false);
-    if (leaf != NULL && node_key(leaf, 0).offset > tree->settled) {
-        struct repair_loss *loss = repair_add(repair, &tree->losses, sizeof *loss);
-        if (loss != NULL)
-            *loss = (struct repair_loss){
-                tree->settled, MATH_MIN(node_key(leaf, 0).offset, tree->settled + DISK_EXTENT_MAX),
-                false};
-    }
+    if (leaf != NULL)
+        repair_lose(repair, tree, tree->settled,
+                    MATH_MIN(node_key(leaf, 0).offset, tree->settled + DISK_EXTENT_MAX), false);
     tree->settled = 0;
     tree->stayed = *pointer;
     tree->has_stayed = true;

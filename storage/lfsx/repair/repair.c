@@ -45,6 +45,7 @@ static void sort_finding(void *context, const struct lfsx_finding *finding) {
         found->label_lost++;
         break;
     case CHECK_JOURNAL_DAMAGED:
+    case CHECK_JOURNAL_RECORD:
         found->journal++;
         break;
     case CHECK_MAP_UNREADABLE:
@@ -267,17 +268,11 @@ static void report_losses(struct repair *repair, const struct repair_tree *tree)
     }
 }
 
-/* Going back to an older superblock says nothing about what changed since. A lost end of the
- * journal says nothing of live trees. */
-static void doubt_everything(struct repair *repair, bool snapshots) {
+void repair_doubt_everything(struct repair *repair, bool snapshots) {
     struct repair_tree *trees = repair->trees.items;
-    for (uint64_t i = 0; repair->failure == STATUS_OK && i < repair->trees.count; i++) {
-        if (!snapshots && !repair_is_head(&trees[i]))
-            continue;
-        struct repair_loss *loss = repair_add(repair, &trees[i].losses, sizeof *loss);
-        if (loss != NULL)
-            *loss = (struct repair_loss){0, UINT64_MAX, true};
-    }
+    for (uint64_t i = 0; repair->failure == STATUS_OK && i < repair->trees.count; i++)
+        if (snapshots || repair_is_head(&trees[i]))
+            repair_lose(repair, &trees[i], 0, UINT64_MAX, true);
 }
 
 /* The new state. Nothing of the old one is overwritten before it is published. */
@@ -289,6 +284,8 @@ static void write_state(struct repair *repair, const struct found *found, bool l
     struct superblock super = repair->super;
     if (repair->failure == STATUS_OK && trees)
         repair_rebuild_catalog(repair, &super);
+    if (repair->failure == STATUS_OK && repair->options->level == LFSX_REPAIR_ALL)
+        repair->failure = repair_cut_journal(repair);
     if (repair->failure == STATUS_OK)
         repair->failure = repair_publish(repair, &super);
     if (repair->failure == STATUS_OK)
@@ -342,11 +339,8 @@ static void repair_state(struct repair *repair, const struct found *found) {
     }
     if (repair->failure == STATUS_OK && repair->candidates.count > 0)
         repair_date_candidates(repair);
-    bool cut = all && found->journal > 0;
-    if (repair->failure == STATUS_OK && cut)
-        repair->failure = repair_cut_journal(repair);
-    if (repair->superblock_lost || cut)
-        doubt_everything(repair, repair->superblock_lost);
+    if (repair->superblock_lost) /* nobody knows what changed since */
+        repair_doubt_everything(repair, true);
     if (repair->failure == STATUS_OK)
         write_state(repair, found, lost);
     const struct repair_tree *trees = repair->trees.items;

@@ -139,6 +139,8 @@ void repair_say(struct repair *repair, const char *format, ...)
 /* Reads one block; false if the device cannot. No memory and a device that is gone end the repair.
  */
 bool repair_read(struct repair *repair, uint64_t block, void *page);
+/* All that the trees hold may be an older version; snapshots' trees, too. */
+void repair_doubt_everything(struct repair *repair, bool snapshots);
 /* Heap sort: no memory, no bad case. */
 void repair_sort(void *items, uint64_t count, size_t size,
                  bool (*before)(const void *a, const void *b));
@@ -152,7 +154,10 @@ enum status repair_make_label(struct repair *repair);
 
 /* ---- repair/journal.c ---- */
 
-/* Cuts the journal off where an acknowledged entry is damaged. */
+/* Keeps the blocks that the journal names. */
+enum status repair_keep_journal(struct repair *repair);
+/* Once the trees are what they will be: cuts the journal off where an acknowledged entry is damaged
+ * or does not fit them. */
 enum status repair_cut_journal(struct repair *repair);
 
 /* ---- repair/super.c ---- */
@@ -170,8 +175,6 @@ enum status repair_map_load(struct repair *repair);
 void repair_map_release(struct repair *repair);
 /* Clears `other`, for who needs it; false ends the repair. */
 bool repair_other(struct repair *repair);
-/* Keeps the blocks that the journal names. */
-enum status repair_keep_journal(struct repair *repair);
 /* A block for a new node; 0, and the repair ends, if there is none. */
 uint64_t repair_block(struct repair *repair);
 /* Writes all maps and the superblock. */
@@ -194,6 +197,10 @@ struct repair_tree *repair_find_tree(const struct repair *repair, uint64_t id, u
 struct repair_tree *repair_older(const struct repair *repair, const struct repair_tree *tree);
 /* The next younger one of the same dataset that counts. The tree is a snapshot. */
 struct repair_tree *repair_younger(const struct repair *repair, const struct repair_tree *tree);
+/* Blocks [first, end) of the tree's file are lost, or may be an older version; none if that is
+ * empty. */
+void repair_lose(struct repair *repair, struct repair_tree *tree, uint64_t first, uint64_t end,
+                 bool doubtful);
 /* Says what each tree shares with older ones. */
 void repair_link(struct repair *repair);
 /* The owner of nodes of this birth in the dataset's trees. */

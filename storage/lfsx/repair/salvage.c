@@ -67,14 +67,6 @@ static uint64_t piece_first(const struct piece *piece) {
     return piece->key.type == DISK_TYPE_EXTENT ? piece->key.offset : 0;
 }
 
-static void add_loss(struct salvage *s, uint64_t first, uint64_t end, bool doubtful) {
-    if (first >= end)
-        return;
-    struct repair_loss *loss = repair_add(s->repair, &s->tree->losses, sizeof *loss);
-    if (loss != NULL)
-        *loss = (struct repair_loss){first, end, doubtful};
-}
-
 static struct piece *add_piece(struct salvage *s, const struct item *item, uint64_t first,
                                uint64_t count) {
     const struct disk_extent *from = item->value;
@@ -281,7 +273,8 @@ static bool newer_covers(const struct salvage *s, const struct repair_candidate 
 /* Whether a block that an old version names may still be in its place. */
 static bool is_likely(struct salvage *s, uint64_t block, uint64_t checksum) {
     struct repair *repair = s->repair;
-    if (repair->known[block / DISK_REGION_BLOCKS] && !repair_bit(repair->old_used, block))
+    if (repair_bit(repair->keep, block) || /* the journal names it: it was free */
+        (repair->known[block / DISK_REGION_BLOCKS] && !repair_bit(repair->old_used, block)))
         return false;
     return repair_read(repair, block, repair->data) &&
            checksum_xxh64(repair->data, DISK_BLOCK_SIZE, 0) == checksum;
@@ -400,7 +393,7 @@ static bool trim(struct salvage *s, struct piece *piece) {
 static void emit_tree(struct salvage *s, const struct piece *piece) {
     if (piece_first(piece) < s->at || piece_first(piece) >= s->end)
         return;
-    add_loss(s, s->at, piece_first(piece), false);
+    repair_lose(s->repair, s->tree, s->at, piece_first(piece), false);
     s->at = MATH_MAX(s->at, piece->end);
     s->tree->file_end = MATH_MAX(s->tree->file_end, piece->end);
     repair_loader_subtree(s->loader, &piece->key, &piece->root);
@@ -418,8 +411,8 @@ static void emit(struct salvage *s, struct piece *piece) {
     uint64_t end = piece_end(piece);
     for (uint64_t i = 0; i < end - first; i++)
         repair_set(s->repair->claimed, le64_get(extent->block) + i);
-    add_loss(s, s->at, first, false);
-    add_loss(s, piece->doubtful ? first : end, end, true);
+    repair_lose(s->repair, s->tree, s->at, first, false);
+    repair_lose(s->repair, s->tree, piece->doubtful ? first : end, end, true);
     s->at = end;
     s->tree->file_end = MATH_MAX(s->tree->file_end, end);
     repair_loader_item(s->loader, &piece->key, piece->value, piece->length);
@@ -473,7 +466,7 @@ static void make_inode(struct salvage *s, struct disk_inode *inode) {
     if (!repair_is_head(s->tree))
         return;
     char name[REPAIR_NAME_SIZE];
-    add_loss(s, 0, UINT64_MAX, true);
+    repair_lose(s->repair, s->tree, 0, UINT64_MAX, true);
     repair_say(s->repair, "volume %s: its size is lost; made it %llu bytes",
                repair_name(s->repair, s->tree, name), (unsigned long long)(end * DISK_BLOCK_SIZE));
 }
@@ -536,7 +529,7 @@ static void work(struct salvage *s) {
     }
     const struct node_bounds *bounds = &s->range->bounds;
     uint64_t end = !bounds->is_root && bounds->has_high ? bounds->high.offset : UINT64_MAX;
-    add_loss(s, s->at, end, false);
+    repair_lose(s->repair, s->tree, s->at, end, false);
     s->tree->settled = MATH_MAX(s->at, end);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The list of trees, and how they descend from each other. */
 #include "base/format.h"
+#include "base/math.h"
 #include "base/mem.h"
 #include "storage/lfsx/repair/repair_internal.h"
 
@@ -37,6 +38,23 @@ struct repair_tree *repair_find_tree(const struct repair *repair, uint64_t id, u
     uint64_t at = place_of(repair, id, epoch);
     bool is = at < repair->trees.count && trees[at].id == id && trees[at].epoch == epoch;
     return is ? &trees[at] : NULL;
+}
+
+void repair_lose(struct repair *repair, struct repair_tree *tree, uint64_t first, uint64_t end,
+                 bool doubtful) {
+    if (first >= end)
+        return;
+    struct repair_loss *last = tree->losses.items;
+    if (tree->losses.count > 0) {
+        last += tree->losses.count - 1;
+        if (last->doubtful == doubtful && first >= last->first && first <= last->end) {
+            last->end = MATH_MAX(last->end, end);
+            return;
+        }
+    }
+    struct repair_loss *loss = repair_add(repair, &tree->losses, sizeof *loss);
+    if (loss != NULL)
+        *loss = (struct repair_loss){first, end, doubtful};
 }
 
 struct repair_tree *repair_older(const struct repair *repair, const struct repair_tree *tree) {
