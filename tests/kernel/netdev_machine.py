@@ -96,16 +96,20 @@ class Machine:
         with open(self.log, encoding="utf-8", errors="replace") as file:
             return file.read()
 
-    def wait_for(self, text, timeout=30):
-        """Until this text stands in the console's output, behind what was waited for before."""
+    def wait_for(self, *texts, timeout=30):
+        """Until these texts stand in the console's output, in any order, behind what was waited for
+        before."""
         end = time.monotonic() + timeout
         while True:
-            place = self.output().find(text, self.read_until)
-            if place >= 0:
-                self.read_until = place + len(text)
+            output = self.output()
+            ends = {text: output.find(text, self.read_until) + len(text) for text in texts
+                    if text in output[self.read_until:]}
+            if len(ends) == len(texts):
+                self.read_until = max(ends.values())
                 return
-            check(self.process.poll() is None, f"the machine is off, without having said {text!r}")
-            check(time.monotonic() < end, f"the machine does not say {text!r}")
+            missing = [text for text in texts if text not in ends]
+            check(self.process.poll() is None, f"the machine is off, without having said {missing}")
+            check(time.monotonic() < end, f"the machine does not say {missing}")
             time.sleep(0.02)
 
     def wait_passed(self, timeout=20):

@@ -231,8 +231,7 @@ def link_changes_are_told(cable, source, machine):
     cable.send(frame(LATER, struct.pack(">xH", 100)))
     time.sleep(0.2)
     machine.set_link(False)
-    machine.wait_for("link down 0")
-    machine.wait_for("sent 100 frames")
+    machine.wait_for("link down 0", "sent 100 frames")
     cable.drain(0.1)
     machine.set_link(True)
     machine.wait_for("link up 1000")
@@ -246,8 +245,7 @@ def link_changes_are_told(cable, source, machine):
 def device_restarts(cable, source, machine):
     for _ in range(3):
         cable.send(frame(RESTART))
-        machine.wait_for("restarted: success")
-        machine.wait_for("link up 1000")
+        machine.wait_for("restarted: success", "link up 1000")  # of two threads
         frames = [echo_frame(source, 700) for _ in range(RING + 7)]
         compare([echoed(f) for f in frames], cable.exchange(frames), "after a restart")
 
@@ -290,8 +288,7 @@ def test_model(model):
     print(f"{model}, seed {SEED}", flush=True)
     source = random.Random(SEED)
     with Machine(model, MAC, cpus=2, mebibytes=160) as machine:
-        machine.wait_for("net is ready")
-        machine.wait_for("link up 1000")
+        machine.wait_for("net is ready", "link up 1000")
         cable = Cable(machine)
         cable.drain(0.1)
         run("every size", every_size_arrives_unchanged, cable, source)

@@ -182,7 +182,7 @@ static void stops_with_clients_attached(void **state) {
     uint64_t begin = os_now_ns();
     nbd_server_stop(fixture->server);
     fixture->server = NULL;
-    assert_true(os_now_ns() - begin < 2 * SECOND);
+    assert_true(os_now_ns() - begin < 20 * SECOND);
     char byte;
     assert_int_equal(recv(client, &byte, 1, 0), 0);
     close(client);
