@@ -8,29 +8,29 @@
 
 /* What a clone began with was walked with its origin; returns its epoch. */
 static uint64_t start(struct check *check, struct check_dataset *dataset) {
+    struct check_dataset origin;
+    struct check_snapshot snapshot;
     if (dataset->origin == 0)
         return 0;
-    const struct check_dataset *origin = check_find_dataset(check, dataset->origin);
-    const struct check_snapshot *snapshot = check_snapshot_origin(check, dataset);
-    if (origin != NULL && dataset->state != DISK_DATASET_DELETING)
-        dataset->incomplete |= origin->incomplete;
-    if (snapshot != NULL)
-        dataset->size = snapshot->size;
+    if (dataset->state != DISK_DATASET_DELETING &&
+        check_find_dataset(check, dataset->origin, &origin))
+        dataset->incomplete |= origin.incomplete;
+    if (check_snapshot_origin(check, dataset, &snapshot))
+        dataset->size = snapshot.size;
     return dataset->origin_epoch;
 }
 
 static void walk(struct check *check, struct check_dataset *dataset) {
-    struct check_snapshot *snapshots = check_snapshots_of(check, dataset);
     uint64_t since = start(check, dataset);
     for (uint64_t i = 0; check->failure == STATUS_OK && i < dataset->snapshot_count; i++) {
-        if (snapshots[i].state != DISK_SNAPSHOT_LIVE)
+        struct check_snapshot snapshot = check_snapshot_get(check, dataset, i);
+        if (snapshot.state != DISK_SNAPSHOT_LIVE)
             continue;
-        struct check_files files = {.dataset = dataset,
-                                    .snapshot = &snapshots[i],
-                                    .root = &snapshots[i].tree,
-                                    .since = since};
+        struct check_files files = {
+            .dataset = dataset, .snapshot = &snapshot, .root = &snapshot.tree, .since = since};
         check_files(check, &files);
-        since = snapshots[i].epoch;
+        check_snapshot_put(check, dataset, i, &snapshot);
+        since = snapshot.epoch;
     }
     struct check_files files = {.dataset = dataset, .root = &dataset->head, .since = since};
     if (check->failure == STATUS_OK)
@@ -78,22 +78,30 @@ static void compare_next(struct check *check, const struct check_dataset *datase
                      snapshot == NULL ? "" : snapshot->name);
 }
 
+/* A tree and the next older one; NULL: there is none. */
+static void compare_tree(struct check *check, const struct check_dataset *dataset,
+                         const struct check_snapshot *snapshot, const struct check_root *before) {
+    const struct check_root *tree = snapshot == NULL ? &dataset->head : &snapshot->tree;
+    if (tree->doubtful || (before != NULL && before->doubtful))
+        return; /* it would be a consequence */
+    if (before == NULL && dataset->origin == 0)
+        compare_first(check, dataset, snapshot);
+    else
+        compare_next(check, dataset, snapshot, before);
+}
+
 static void compare(struct check *check, const struct check_dataset *dataset) {
-    const struct check_snapshot *snapshots = check_snapshots_of(check, dataset);
-    const struct check_root *before = NULL;
-    for (uint64_t i = 0; i <= dataset->snapshot_count; i++) {
-        const struct check_snapshot *snapshot = i < dataset->snapshot_count ? &snapshots[i] : NULL;
-        const struct check_root *tree = snapshot == NULL ? &dataset->head : &snapshot->tree;
-        if (snapshot != NULL && snapshot->state != DISK_SNAPSHOT_LIVE)
+    struct check_root before;
+    bool has_before = false;
+    for (uint64_t i = 0; check->failure == STATUS_OK && i < dataset->snapshot_count; i++) {
+        struct check_snapshot snapshot = check_snapshot_get(check, dataset, i);
+        if (snapshot.state != DISK_SNAPSHOT_LIVE)
             continue;
-        if (tree->doubtful || (before != NULL && before->doubtful))
-            ; /* it would be a consequence */
-        else if (before == NULL && dataset->origin == 0)
-            compare_first(check, dataset, snapshot);
-        else
-            compare_next(check, dataset, snapshot, before);
-        before = tree;
+        compare_tree(check, dataset, &snapshot, has_before ? &before : NULL);
+        before = snapshot.tree;
+        has_before = true;
     }
+    compare_tree(check, dataset, NULL, has_before ? &before : NULL);
 }
 
 void check_dataset(struct check *check, struct check_dataset *dataset) {

@@ -6,12 +6,12 @@
 #include "base/checksum.h"
 #include "base/format.h"
 #include "base/math.h"
-#include "base/mem.h"
 #include "base/os.h"
 #include "storage/lfsx/check/check_internal.h"
 
-#define WORD_BITS 64u
 #define PROGRESS_BLOCKS 4096u
+
+_Static_assert(LFSX_MEMORY_MIN == SPILL_BUDGET_MIN, "the header says so to callers");
 
 static const struct finding_kind {
     uint32_t number;
@@ -26,6 +26,8 @@ static const struct finding_kind {
 void check_report(struct check *check, enum check_finding finding, uint64_t block,
                   const char *format, ...) {
     struct lfsx_finding report = {.number = finding, .block = block};
+    if (check->failure != STATUS_OK)
+        return;
     for (unsigned i = 0; i < ARRAY_LENGTH(kinds); i++) {
         if (kinds[i].number == report.number) {
             report.name = kinds[i].name;
@@ -47,23 +49,6 @@ bool check_is_damage(struct check *check, enum status status) {
     return !machine;
 }
 
-void *check_array_add(struct check *check, struct check_array *array, size_t item_size) {
-    if (array->count == array->capacity) {
-        uint64_t capacity = MATH_MAX(2 * array->capacity, 16);
-        void *items = os_alloc(capacity * item_size);
-        if (items == NULL) {
-            check->failure = STATUS_NO_MEMORY;
-            return NULL;
-        }
-        if (array->count > 0)
-            memcpy(items, array->items, array->count * item_size);
-        os_free(array->items);
-        array->items = items;
-        array->capacity = capacity;
-    }
-    return (char *)array->items + array->count++ * item_size;
-}
-
 static void report_progress(struct check *check, uint64_t before) {
     if (check->options->progress == NULL)
         return;
@@ -74,42 +59,29 @@ static void report_progress(struct check *check, uint64_t before) {
 }
 
 uint64_t check_claim(struct check *check, uint64_t block, uint64_t count, const char *who) {
-    uint64_t fresh = 0;
-    uint64_t shared = 0;
-    uint64_t first_shared = 0;
-    for (uint64_t i = block; i < block + count; i++) {
-        uint64_t bit = 1ull << i % WORD_BITS;
-        if (check->claimed[i / WORD_BITS] & bit) {
-            if (shared++ == 0)
-                first_shared = i;
-        } else {
-            check->claimed[i / WORD_BITS] |= bit;
-            fresh++;
-        }
-    }
+    uint64_t shared = spill_bits_count(check->claimed, block, count);
     if (shared > 0)
-        check_report(check, CHECK_BLOCK_SHARED, first_shared,
+        check_report(check, CHECK_BLOCK_SHARED, spill_bits_find(check->claimed, block, true),
                      "%llu of the blocks %llu..%llu are named twice, the second time by %s",
                      (unsigned long long)shared, (unsigned long long)block,
                      (unsigned long long)(block + count - 1), who);
+    spill_bits_put(check->claimed, block, count, true);
     uint64_t before = check->claimed_data;
-    check->claimed_data += fresh;
+    check->claimed_data += count - shared;
     report_progress(check, before);
-    return fresh;
+    return count - shared;
 }
 
-uint64_t check_unclaimed(const struct check *check, uint64_t block, uint64_t count) {
-    uint64_t unclaimed = 0;
-    for (uint64_t i = block; i < block + count; i++)
-        unclaimed += (check->claimed[i / WORD_BITS] >> i % WORD_BITS & 1) == 0;
-    return unclaimed;
+uint64_t check_unclaimed(struct check *check, uint64_t block, uint64_t count) {
+    return count - spill_bits_count(check->claimed, block, count);
 }
 
 uint64_t check_claim_missing(struct check *check, uint64_t block, uint64_t count) {
-    uint64_t fresh = 0;
-    for (uint64_t i = block; i < block + count; i++)
-        if (check_unclaimed(check, i, 1) > 0)
-            fresh += check_claim(check, i, 1, "");
+    uint64_t fresh = check_unclaimed(check, block, count);
+    spill_bits_put(check->claimed, block, count, true);
+    uint64_t before = check->claimed_data;
+    check->claimed_data += fresh;
+    report_progress(check, before);
     return fresh;
 }
 
@@ -117,19 +89,30 @@ uint64_t check_claim_missing(struct check *check, uint64_t block, uint64_t count
 static void claim_format_areas(struct check *check) {
     const struct geometry *g = &check->label.geometry;
     uint64_t end = g->regions * DISK_REGION_BLOCKS;
-    for (uint64_t i = 0; i < g->data_start; i++)
-        check->claimed[i / WORD_BITS] |= 1ull << i % WORD_BITS;
-    for (uint64_t i = g->data_end; i < end; i++)
-        check->claimed[i / WORD_BITS] |= 1ull << i % WORD_BITS;
+    spill_bits_put(check->claimed, 0, g->data_start, true);
+    spill_bits_put(check->claimed, g->data_end, end - g->data_end, true);
     uint64_t outside = end - (g->data_end - g->data_start);
     uint64_t used = check->super.used_blocks;
     check->used_data = used > outside ? used - outside : 0;
 }
 
+static void open_collections(struct check *check) {
+    struct spill *spill = check->spill;
+    check->claimed = spill_bits_open(spill, check->label.geometry.regions * DISK_REGION_BLOCKS);
+    check->datasets = spill_array_open(spill, sizeof(struct check_dataset));
+    check->snapshots = spill_array_open(spill, sizeof(struct check_snapshot));
+    check->names = spill_array_open(spill, sizeof(struct check_name));
+}
+
 static enum status prepare(struct check *check) {
-    check->claimed = os_alloc_zeroed(check->label.geometry.regions * DISK_MAP_PAYLOAD);
-    bool enough = check->claimed != NULL;
-    if (check->options->data) {
+    const struct lfsx_check_options *options = check->options;
+    enum status status =
+        spill_open(options->memory_bytes, options->scratch, &check->failure, &check->spill);
+    if (status != STATUS_OK)
+        return status;
+    open_collections(check);
+    bool enough = check->failure == STATUS_OK;
+    if (options->data) {
         check->data = os_page_alloc(DISK_EXTENT_MAX * DISK_BLOCK_SIZE);
         enough = enough && check->data != NULL;
     }
@@ -141,21 +124,34 @@ static enum status prepare(struct check *check) {
 }
 
 static void release(struct check *check) {
-    os_free(check->claimed);
+    struct lfsx_check_summary *summary = check->summary;
+    uint64_t memory;
+    if (check->spill != NULL)
+        spill_usage(check->spill, &memory, &summary->memory_peak, &summary->scratch_bytes);
+    spill_bits_close(check->claimed);
+    spill_array_close(check->datasets);
+    spill_array_close(check->snapshots);
+    spill_array_close(check->names);
+    spill_close(check->spill);
     os_page_free(check->data, DISK_EXTENT_MAX * DISK_BLOCK_SIZE);
     for (unsigned level = 0; level <= DISK_LEVEL_MAX; level++)
         os_page_free(check->path[level], DISK_BLOCK_SIZE);
-    os_free(check->datasets.items);
-    os_free(check->snapshots.items);
-    os_free(check->names.items);
+}
+
+static void walk_datasets(struct check *check) {
+    uint64_t count = spill_array_count(check->datasets);
+    for (uint64_t i = 0; check->failure == STATUS_OK && i < count; i++) {
+        struct check_dataset dataset;
+        spill_array_get(check->datasets, i, &dataset);
+        check_dataset(check, &dataset);
+        spill_array_put(check->datasets, i, &dataset);
+    }
 }
 
 static void walk_everything(struct check *check) {
     claim_format_areas(check);
     check_catalog(check);
-    struct check_dataset *datasets = check->datasets.items;
-    for (uint64_t i = 0; check->failure == STATUS_OK && i < check->datasets.count; i++)
-        check_dataset(check, &datasets[i]);
+    walk_datasets(check);
     if (check->failure == STATUS_OK)
         check_map(check);
     if (check->failure == STATUS_OK)

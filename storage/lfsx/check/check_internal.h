@@ -5,6 +5,10 @@
  * A check is one thread's. It believes nothing but what it has verified: a part that is damaged is
  * a finding and is not looked into, and what can only be told with all parts at hand (what is not
  * reachable, sums) is then left out instead of reported as a consequence.
+ *
+ * What grows with the pool is kept by check->spill, within the budget. Records are taken out of it,
+ * and put back when they changed. Once `failure` is set what comes out of it counts for nothing: no
+ * finding is reported any more, and every loop ends.
  */
 #ifndef STORAGE_LFSX_CHECK_CHECK_INTERNAL_H
 #define STORAGE_LFSX_CHECK_CHECK_INTERNAL_H
@@ -14,6 +18,7 @@
 #include "storage/lfsx/check/check_findings.h"
 #include "storage/lfsx/format/super.h"
 #include "storage/lfsx/lfsx.h"
+#include "storage/lfsx/spill/spill.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -66,12 +71,6 @@ struct check_name {
     char name[LFSX_NAME_MAX + 1];
 };
 
-/* An array that grows. */
-struct check_array {
-    void *items;
-    uint64_t count, capacity;
-};
-
 struct check {
     struct blockdev *device;
     const struct lfsx_check_options *options;
@@ -79,18 +78,20 @@ struct check {
     struct label label;
     struct superblock super;
 
+    struct spill *spill;
+
     /* One bit for each block of the whole regions: what the trees have named so far, and
      * everything that is not the data area. */
-    uint64_t *claimed;
+    struct spill_bits *claimed;
     uint64_t claimed_data; /* blocks of the data area among them */
     uint64_t used_data;    /* as many there should be, by the superblock; for the progress */
 
     bool incomplete;     /* some nodes could not be looked into */
-    enum status failure; /* why the check must end: NO_MEMORY, GONE */
+    enum status failure; /* why the check must end: NO_MEMORY, GONE; the spill's, too */
 
-    struct check_array datasets;  /* struct check_dataset, ascending id */
-    struct check_array snapshots; /* struct check_snapshot, ascending dataset and epoch */
-    struct check_array names;     /* struct check_name */
+    struct spill_array *datasets;  /* struct check_dataset, ascending id */
+    struct spill_array *snapshots; /* struct check_snapshot, ascending dataset and epoch */
+    struct spill_array *names;     /* struct check_name */
 
     void *data;                                 /* DISK_EXTENT_MAX blocks, if data is checked */
     struct disk_node *path[DISK_LEVEL_MAX + 1]; /* pages, by level */
@@ -106,15 +107,12 @@ void check_report(struct check *check, enum check_finding finding, uint64_t bloc
  * that is gone end the check. */
 bool check_is_damage(struct check *check, enum status status);
 
-/* Adds room for one more item; NULL ends the check. */
-void *check_array_add(struct check *check, struct check_array *array, size_t item_size);
-
 /* Marks blocks of the data area as named by `who`; reports those that were already. Returns how
  * many were not. */
 uint64_t check_claim(struct check *check, uint64_t block, uint64_t count, const char *who);
 
 /* How many of the blocks nothing has named yet. */
-uint64_t check_unclaimed(const struct check *check, uint64_t block, uint64_t count);
+uint64_t check_unclaimed(struct check *check, uint64_t block, uint64_t count);
 
 /* Claims those; returns how many they were. */
 uint64_t check_claim_missing(struct check *check, uint64_t block, uint64_t count);
@@ -165,35 +163,40 @@ static inline uint64_t check_file_blocks(const struct check_dataset *dataset) {
     return math_divide_up(dataset->size, DISK_BLOCK_SIZE);
 }
 
-/* The dataset with this identifier; NULL if there is none. */
-const struct check_dataset *check_find_dataset(const struct check *check, uint64_t id);
+/* The dataset with this identifier; false if there is none. */
+bool check_find_dataset(struct check *check, uint64_t id, struct check_dataset *dataset);
 
 /* ---- check/snapshot.c ---- */
 
-/* Takes the record of a snapshot; NULL ends the check. */
+/* Takes the record of a snapshot or of a schedule. */
 void check_snapshot_collect(struct check *check, const struct item *item, uint64_t leaf);
 
 /* Gives every dataset its snapshots, and compares what the catalog alone can tell of them. */
 void check_snapshots(struct check *check, bool complete);
 
-/* The snapshot that a clone began as; NULL if there is none. */
-const struct check_snapshot *check_snapshot_origin(const struct check *check,
-                                                   const struct check_dataset *dataset);
+/* The snapshot that a clone began as; false if there is none. */
+bool check_snapshot_origin(struct check *check, const struct check_dataset *dataset,
+                           struct check_snapshot *snapshot);
+
+/* A dataset's snapshots, by rising epoch. */
+static inline struct check_snapshot
+check_snapshot_get(struct check *check, const struct check_dataset *dataset, uint64_t index) {
+    struct check_snapshot snapshot;
+    spill_array_get(check->snapshots, dataset->first_snapshot + index, &snapshot);
+    return snapshot;
+}
+static inline void check_snapshot_put(struct check *check, const struct check_dataset *dataset,
+                                      uint64_t index, const struct check_snapshot *snapshot) {
+    spill_array_put(check->snapshots, dataset->first_snapshot + index, snapshot);
+}
 
 /* Index of the first of the dataset's snapshots whose epoch is at least this. */
-uint64_t check_snapshot_at(const struct check *check, const struct check_dataset *dataset,
+uint64_t check_snapshot_at(struct check *check, const struct check_dataset *dataset,
                            uint64_t epoch);
 
 /* Live ones among the dataset's snapshots before the index. */
-uint64_t check_snapshots_live(const struct check *check, const struct check_dataset *dataset,
+uint64_t check_snapshots_live(struct check *check, const struct check_dataset *dataset,
                               uint64_t index);
-
-/* The snapshots of a dataset, by rising epoch; NULL if the pool has none. */
-static inline struct check_snapshot *check_snapshots_of(const struct check *check,
-                                                        const struct check_dataset *dataset) {
-    struct check_snapshot *all = check->snapshots.items;
-    return all == NULL ? NULL : all + dataset->first_snapshot;
-}
 
 /* ---- check/dataset.c ---- */
 

@@ -22,16 +22,14 @@ static bool may_be_there(const struct check_dataset *dataset, uint64_t inode) {
 }
 
 /* NULL, or what is wrong with the record; *dataset is whose it is. */
-static const char *parse_write(const struct check *check, const void *payload, uint32_t length,
-                               struct write_record *out, const struct check_dataset **dataset) {
+static const char *parse_write(struct check *check, const void *payload, uint32_t length,
+                               struct write_record *out, struct check_dataset *dataset) {
     const char *wrong = write_record_open(payload, length, &check->label.geometry, out);
     if (wrong != NULL)
         return wrong;
-    *dataset = check_find_dataset(check, out->dataset);
-    if (*dataset == NULL || !may_be_there(*dataset, out->inode))
+    if (!check_find_dataset(check, out->dataset, dataset) || !may_be_there(dataset, out->inode))
         return "names a file that does not exist";
-    if (!write_record_fits(out->first, out->count,
-                           is_share(*dataset) ? out->size : (*dataset)->size))
+    if (!write_record_fits(out->first, out->count, is_share(dataset) ? out->size : dataset->size))
         return "lies behind the end of its file";
     return NULL;
 }
@@ -51,7 +49,7 @@ static enum status is_intact(void *context, uint32_t type, const void *payload, 
                              bool *is) {
     struct check *check = context;
     struct write_record record;
-    const struct check_dataset *dataset;
+    struct check_dataset dataset;
     *is = true;
     if (type != DISK_RECORD_WRITE || parse_write(check, payload, length, &record, &dataset) != NULL)
         return STATUS_OK; /* there is nothing to verify */
@@ -87,7 +85,7 @@ static void check_data(struct check *check, const struct write_record *record,
 
 static void check_write(struct check *check, const void *payload, uint32_t length) {
     struct write_record record;
-    const struct check_dataset *dataset;
+    struct check_dataset dataset;
     const char *wrong = parse_write(check, payload, length, &record, &dataset);
     if (wrong != NULL) {
         check_report(check, CHECK_JOURNAL_RECORD, CHECK_NO_BLOCK, "a journal record of a write %s",
@@ -98,18 +96,18 @@ static void check_write(struct check *check, const void *payload, uint32_t lengt
         check_claim(check, le64_get(record.blocks[i]), 1, "the journal");
     check->summary->data_blocks += record.count;
     if (check->options->data)
-        check_data(check, &record, dataset);
+        check_data(check, &record, &dataset);
 }
 
 static void check_punch(struct check *check, const void *payload, uint32_t length) {
     const struct disk_record_punch *record = payload;
-    const struct check_dataset *dataset = NULL;
-    if (length == sizeof *record)
-        dataset = check_find_dataset(check, le64_get(record->dataset));
+    struct check_dataset dataset;
+    bool found =
+        length == sizeof *record && check_find_dataset(check, le64_get(record->dataset), &dataset);
     uint64_t size = LFSX_VOLUME_SIZE_MAX;
-    if (dataset != NULL && !is_share(dataset))
-        size = dataset->size;
-    if (dataset == NULL || !may_be_there(dataset, le64_get(record->inode)) ||
+    if (found && !is_share(&dataset))
+        size = dataset.size;
+    if (!found || !may_be_there(&dataset, le64_get(record->inode)) ||
         !write_record_fits(le64_get(record->first), le64_get(record->count), size))
         check_report(check, CHECK_JOURNAL_RECORD, CHECK_NO_BLOCK,
                      "a journal record of a trim is malformed or names what is not there");
@@ -122,10 +120,9 @@ static void check_items(struct check *check, const void *payload, uint32_t lengt
     enum status status = items_record_open(payload, length, &check->label.geometry, &record);
     while (status == STATUS_OK)
         status = items_record_next(&record, &item, &put);
-    const struct check_dataset *dataset = NULL;
-    if (status == STATUS_NOT_FOUND)
-        dataset = check_find_dataset(check, record.dataset);
-    if (dataset == NULL || !is_share(dataset))
+    struct check_dataset dataset;
+    if (status != STATUS_NOT_FOUND || !check_find_dataset(check, record.dataset, &dataset) ||
+        !is_share(&dataset))
         check_report(check, CHECK_JOURNAL_RECORD, CHECK_NO_BLOCK,
                      "a journal record of a share's items is malformed or of no share");
 }

@@ -12,9 +12,8 @@
 
 struct map_walk {
     struct check *check;
-    struct disk_map_block *page;
-    struct disk_map_entry *entries; /* of the level that is being read */
-    bool *known;                    /* which of them could be read out of the level above */
+    struct disk_map_block *pages;   /* one for each level, of the blocks above the one looked at */
+    uint64_t claimed[REGION_WORDS]; /* of the region that is looked at */
     struct {
         enum check_finding finding;
         uint64_t start, count;
@@ -23,19 +22,21 @@ struct map_walk {
     bool incomplete; /* some blocks of the maps could not be looked into */
 };
 
-/* Reads and verifies one block of the maps; false, reported, if it cannot be looked into. */
-static bool read_map_block(struct map_walk *walk, unsigned level, uint64_t index) {
+/* Reads and verifies one block of the maps; NULL, reported, if it cannot be looked into. */
+static const struct disk_map_block *read_map_block(struct map_walk *walk, unsigned level,
+                                                   uint64_t index,
+                                                   const struct disk_map_entry *entry) {
     struct check *check = walk->check;
-    const struct disk_map_entry *entry = &walk->entries[index];
-    enum status status = alloc_read_map_block(check->device, &check->label.geometry, level, index,
-                                              entry, walk->page);
+    struct disk_map_block *page = &walk->pages[level];
+    enum status status =
+        alloc_read_map_block(check->device, &check->label.geometry, level, index, entry, page);
     if (!check_is_damage(check, status))
-        return false;
-    if (status == STATUS_OK && (!mem_is_zero(walk->page->reserved, sizeof walk->page->reserved) ||
-                                le64_get(walk->page->checkpoint) > check->super.checkpoint))
+        return NULL;
+    if (status == STATUS_OK && (!mem_is_zero(page->reserved, sizeof page->reserved) ||
+                                le64_get(page->checkpoint) > check->super.checkpoint))
         status = STATUS_CORRUPT;
     if (status == STATUS_OK)
-        return true;
+        return page;
     enum check_finding finding = status == STATUS_CHECKSUM  ? CHECK_MAP_CHECKSUM
                                  : status == STATUS_CORRUPT ? CHECK_MAP_CORRUPT
                                                             : CHECK_MAP_UNREADABLE;
@@ -44,58 +45,20 @@ static bool read_map_block(struct map_walk *walk, unsigned level, uint64_t index
                  "allocation map, level %u, block %llu: %s", level, (unsigned long long)index,
                  status_text(status));
     walk->incomplete = true;
-    return false;
+    return NULL;
 }
 
 static void check_free_count(struct map_walk *walk, unsigned level, uint64_t index,
-                             uint64_t counted) {
-    uint32_t said = le32_get(walk->entries[index].free_blocks);
+                             const struct disk_map_entry *entry, uint64_t counted) {
+    uint32_t said = le32_get(entry->free_blocks);
     if (said == MATH_MIN(counted, UINT32_MAX))
         return;
     const struct geometry *g = &walk->check->label.geometry;
     check_report(walk->check, CHECK_MAP_FREE_COUNT,
-                 geometry_map_address(g, level, index, walk->entries[index].copy),
+                 geometry_map_address(g, level, index, entry->copy),
                  "allocation map, level %u, block %llu: it has %llu free blocks, its parent says "
                  "%u",
                  level, (unsigned long long)index, (unsigned long long)counted, said);
-}
-
-/* Takes the entries out of the page, for the level below. */
-static void take_entries(struct map_walk *walk, unsigned level, uint64_t index,
-                         struct disk_map_entry *below, bool *below_known) {
-    const struct geometry *g = &walk->check->label.geometry;
-    uint64_t first = index * DISK_MAP_FANOUT;
-    uint64_t count = MATH_MIN(geometry_map_level_blocks(g, level - 1) - first, DISK_MAP_FANOUT);
-    uint64_t sum = 0;
-    for (uint64_t i = 0; i < count; i++) {
-        below[first + i] = walk->page->entries[i];
-        below_known[first + i] = true;
-        sum += le32_get(walk->page->entries[i].free_blocks);
-    }
-    check_free_count(walk, level, index, sum);
-    if (!mem_is_zero(&walk->page->entries[count],
-                     (DISK_MAP_FANOUT - count) * sizeof walk->page->entries[0]))
-        check_report(walk->check, CHECK_MAP_CORRUPT, le64_get(walk->page->block),
-                     "allocation map, level %u, block %llu: entries behind the last one", level,
-                     (unsigned long long)index);
-}
-
-/* Reads one level above 0 and replaces walk->entries by those of the level below. */
-static void descend(struct map_walk *walk, unsigned level) {
-    const struct geometry *g = &walk->check->label.geometry;
-    uint64_t count = geometry_map_level_blocks(g, level);
-    uint64_t below_count = geometry_map_level_blocks(g, level - 1);
-    struct disk_map_entry *below = os_alloc_zeroed(below_count * sizeof *below);
-    bool *below_known = os_alloc_zeroed(below_count * sizeof *below_known);
-    if (below == NULL || below_known == NULL)
-        walk->check->failure = STATUS_NO_MEMORY;
-    for (uint64_t i = 0; walk->check->failure == STATUS_OK && i < count; i++)
-        if (walk->known[i] && read_map_block(walk, level, i))
-            take_entries(walk, level, i, below, below_known);
-    os_free(walk->entries);
-    os_free(walk->known);
-    walk->entries = below;
-    walk->known = below_known;
 }
 
 static void flush_run(struct map_walk *walk) {
@@ -143,49 +106,74 @@ static void compare_word(struct map_walk *walk, uint64_t block, uint64_t used, u
     }
 }
 
-static void check_region(struct map_walk *walk, uint64_t index) {
+static void check_region(struct map_walk *walk, uint64_t index, const struct disk_map_entry *entry,
+                         const struct disk_map_block *page) {
     uint64_t used_count = 0;
+    spill_bits_read(walk->check->claimed, index * DISK_REGION_BLOCKS, DISK_REGION_BLOCKS,
+                    walk->claimed);
     for (uint64_t word = 0; word < REGION_WORDS; word++) {
         uint64_t used;
-        memcpy(&used, walk->page->bitmap + word * sizeof used, sizeof used);
+        memcpy(&used, page->bitmap + word * sizeof used, sizeof used);
         used_count += (unsigned)__builtin_popcountll(used);
-        uint64_t claimed = walk->check->claimed[index * REGION_WORDS + word];
-        if (used != claimed)
-            compare_word(walk, index * DISK_REGION_BLOCKS + word * WORD_BITS, used, claimed);
+        if (used != walk->claimed[word])
+            compare_word(walk, index * DISK_REGION_BLOCKS + word * WORD_BITS, used,
+                         walk->claimed[word]);
     }
     walk->used += used_count;
-    check_free_count(walk, 0, index, DISK_REGION_BLOCKS - used_count);
+    check_free_count(walk, 0, index, entry, DISK_REGION_BLOCKS - used_count);
 }
 
-static void check_regions(struct map_walk *walk) {
-    struct check *check = walk->check;
-    for (uint64_t i = 0; check->failure == STATUS_OK && i < check->label.geometry.regions; i++)
-        if (walk->known[i] && read_map_block(walk, 0, i))
-            check_region(walk, i);
-    flush_run(walk);
-    if (check->failure == STATUS_OK && !walk->incomplete && walk->used != check->super.used_blocks)
-        check_report(check, CHECK_USED_COUNT, CHECK_NO_BLOCK,
-                     "%llu blocks are in use by the allocation map, the superblock says %llu",
-                     (unsigned long long)walk->used, (unsigned long long)check->super.used_blocks);
+/* Compares the entries of a block above level 0 with what they say in sum; returns how many there
+ * are. */
+static uint64_t check_entries(struct map_walk *walk, unsigned level, uint64_t index,
+                              const struct disk_map_entry *entry,
+                              const struct disk_map_block *page) {
+    const struct geometry *g = &walk->check->label.geometry;
+    uint64_t first = index * DISK_MAP_FANOUT;
+    uint64_t count = MATH_MIN(geometry_map_level_blocks(g, level - 1) - first, DISK_MAP_FANOUT);
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < count; i++)
+        sum += le32_get(page->entries[i].free_blocks);
+    check_free_count(walk, level, index, entry, sum);
+    if (!mem_is_zero(&page->entries[count], (DISK_MAP_FANOUT - count) * sizeof page->entries[0]))
+        check_report(walk->check, CHECK_MAP_CORRUPT, le64_get(page->block),
+                     "allocation map, level %u, block %llu: entries behind the last one", level,
+                     (unsigned long long)index);
+    return count;
+}
+
+/* Calls itself, once for each level. */
+static void check_map_block(struct map_walk *walk, unsigned level, uint64_t index,
+                            const struct disk_map_entry *entry) {
+    const struct disk_map_block *page = read_map_block(walk, level, index, entry);
+    if (page == NULL)
+        return;
+    if (level == 0) {
+        check_region(walk, index, entry, page);
+        return;
+    }
+    uint64_t count = check_entries(walk, level, index, entry, page);
+    for (uint64_t i = 0; walk->check->failure == STATUS_OK && i < count; i++)
+        check_map_block(walk, level - 1, index * DISK_MAP_FANOUT + i, &page->entries[i]);
 }
 
 void check_map(struct check *check) {
-    struct map_walk walk = {.check = check,
-                            .page = os_page_alloc(DISK_BLOCK_SIZE),
-                            .entries = os_alloc(sizeof *walk.entries),
-                            .known = os_alloc(sizeof *walk.known)};
-    if (walk.page == NULL || walk.entries == NULL || walk.known == NULL)
-        check->failure = STATUS_NO_MEMORY;
-    if (check->failure == STATUS_OK) {
-        walk.entries[0] = check->super.map_root;
-        walk.known[0] = true;
-    }
     unsigned top = geometry_map_top(&check->label.geometry);
-    for (unsigned level = top; check->failure == STATUS_OK && level > 0; level--)
-        descend(&walk, level);
-    if (check->failure == STATUS_OK)
-        check_regions(&walk);
-    os_page_free(walk.page, DISK_BLOCK_SIZE);
-    os_free(walk.entries);
-    os_free(walk.known);
+    struct map_walk *walk = os_alloc_zeroed(sizeof *walk);
+    struct disk_map_block *pages = os_page_alloc((top + 1) * DISK_BLOCK_SIZE);
+    if (walk == NULL || pages == NULL) {
+        check->failure = STATUS_NO_MEMORY;
+    } else {
+        walk->check = check;
+        walk->pages = pages;
+        check_map_block(walk, top, 0, &check->super.map_root);
+        flush_run(walk);
+        if (!walk->incomplete && walk->used != check->super.used_blocks)
+            check_report(check, CHECK_USED_COUNT, CHECK_NO_BLOCK,
+                         "%llu blocks are in use by the allocation map, the superblock says %llu",
+                         (unsigned long long)walk->used,
+                         (unsigned long long)check->super.used_blocks);
+    }
+    os_page_free(pages, (top + 1) * DISK_BLOCK_SIZE);
+    os_free(walk);
 }

@@ -28,10 +28,11 @@ static void report_node(struct check_tree *tree, enum check_finding finding, uin
 /* Whose nodes of this age are in the tree: what a clone had from the beginning is its origin's. */
 static uint64_t owner_of(const struct check_tree *tree, uint64_t birth) {
     const struct check_dataset *dataset = tree->dataset;
+    struct check_dataset origin;
     uint64_t owner = tree->owner;
     while (dataset != NULL && dataset->origin != 0 && birth <= dataset->origin_epoch) {
         owner = dataset->origin;
-        dataset = check_find_dataset(tree->check, owner);
+        dataset = check_find_dataset(tree->check, owner, &origin) ? &origin : NULL;
     }
     return owner;
 }
