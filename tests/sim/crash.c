@@ -146,7 +146,8 @@ static enum mood next_mood(struct sim_random *random, enum mood mood) {
 void crash_random(uint64_t seed, uint64_t cuts_of_a_run) {
     struct sim_random random = {seed};
     uint64_t mark = sim_store_mark();
-    struct plan plan = plan_draw(&random, plan_draw_mood(&random));
+    bool share = plan_draw_share(&random);
+    struct plan plan = plan_draw(&random, plan_draw_mood(&random), share);
     struct run run;
     struct left left = {0};
     run_init(&run, &plan, sim_random_next(&random));
@@ -155,7 +156,7 @@ void crash_random(uint64_t seed, uint64_t cuts_of_a_run) {
         run.close = sim_random_one_in(&random, 3);
         run_go(&run);
         cut_run(&run, MATH_MAX(cuts_of_a_run / run.plan.cuts_share, 2), &random, &left);
-        struct plan next = plan_draw(&random, next_mood(&random, run.plan.mood));
+        struct plan next = plan_draw(&random, next_mood(&random, run.plan.mood), share);
         run_destroy(&run);
         next.disk_blocks = plan.disk_blocks;
         run_init_from(&run, &next, sim_random_next(&random), &left.image, &left.seen);

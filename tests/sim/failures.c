@@ -8,7 +8,7 @@
 #include "tests/sim/sim_test.h"
 
 static struct plan drawn_plan(struct sim_random *random) {
-    struct plan plan = plan_draw(random, MOOD_ORDINARY);
+    struct plan plan = plan_draw(random, MOOD_ORDINARY, plan_draw_share(random));
     plan.disk_blocks = 2048;
     plan.volume_bytes = 64u << 10;
     plan.clients = 1 + (unsigned)sim_random_below(random, 2);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whether there is a set of operations that explains what was seen: model.h. */
 #include "base/math.h"
-#include "tests/sim/model.h"
+#include "tests/sim/model_share.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@ struct judge {
     bool thin_air;
 };
 
-static void start(struct model *model) {
+void model_look(struct model *model) {
     model->judgements++;
     for (uint32_t i = 0; i < model->cell_count; i++) {
         model->cells[i].now = 0;
@@ -24,12 +24,30 @@ static void start(struct model *model) {
     }
 }
 
-static bool wrong(struct model *model, const char *what, const char *name) {
+void model_look_at_cell(struct model *model, uint32_t cell, uint64_t value) {
+    model->cells[cell].looked_at = true;
+    model->cells[cell].seen = value;
+}
+
+bool model_wrong(struct model *model, const char *what, const char *name) {
     snprintf(model->wrong, sizeof model->wrong, "%s: %s", name, what);
     return false;
 }
 
 /* ---- saying what a cell is ---- */
+
+/* 0: the cell is not the instance's. */
+static int describe_part(const struct model_instance *one, uint32_t number, char *text,
+                         size_t size) {
+    if (one->share != NULL)
+        return model_describe_share(one->share, number, text, size);
+    if (number == one->bytes.size)
+        return snprintf(text, size, "size");
+    for (uint32_t i = 0; i < one->bytes.count; i++)
+        if (one->bytes.cells[i] == number)
+            return snprintf(text, size, "sector %u", i);
+    return 0;
+}
 
 static int describe(const struct model *model, uint32_t number, char *text, size_t size) {
     if (number < MODEL_NAMES)
@@ -40,9 +58,11 @@ static int describe(const struct model *model, uint32_t number, char *text, size
                             model->snapshots[i].instance);
     for (uint32_t i = 0; i < model->instance_count; i++) {
         const struct model_instance *one = &model->instances[i];
-        if (number >= one->first_cell && number - one->first_cell < one->cell_count)
-            return snprintf(text, size, "instance %u (identifier %llu), sector %u", i,
-                            (unsigned long long)one->id, number - one->first_cell);
+        int used =
+            snprintf(text, size, "instance %u (identifier %llu), ", i, (unsigned long long)one->id);
+        int more = describe_part(one, number, text + used, size - (size_t)used);
+        if (more > 0)
+            return used + more;
     }
     return snprintf(text, size, "cell %u", number);
 }
@@ -120,22 +140,30 @@ static bool grow(struct judge *judge) {
             grew = true;
         }
         if (judge->thin_air)
-            return wrong(model, "was only asked for later, or was refused", "what is there");
+            return model_wrong(model, "was only asked for later, or was refused", "what is there");
     }
     return true;
 }
 
-static void look_at(struct model *model, unsigned instance, const unsigned char *content,
-                    const unsigned char *unreadable) {
-    const struct model_instance *one = &model->instances[instance];
-    for (uint32_t i = 0; i < one->cell_count; i++) {
+void model_look_at_bytes(struct model *model, const struct model_bytes *bytes,
+                         const unsigned char *content, uint64_t size,
+                         const unsigned char *unreadable) {
+    static const unsigned char zeros[MODEL_CELL];
+    model_look_at_cell(model, bytes->size, size);
+    for (uint32_t i = 0; i < bytes->count; i++) {
         uint64_t at = (uint64_t)i * MODEL_CELL;
-        if (unreadable != NULL && unreadable[at / LFSX_BLOCK_SIZE])
-            continue;
-        struct model_cell *cell = &model->cells[one->first_cell + i];
-        cell->looked_at = true;
-        cell->seen = model_hash(content + at);
+        if (unreadable == NULL || at >= size || !unreadable[at / LFSX_BLOCK_SIZE])
+            model_look_at_cell(model, bytes->cells[i],
+                               model_hash(at < size ? content + at : zeros));
     }
+}
+
+static bool look_at(struct model *model, unsigned instance, const unsigned char *content,
+                    uint64_t size, const unsigned char *unreadable) {
+    if (model->instances[instance].share != NULL)
+        return model_look_at_share(model, instance, content, size, true);
+    model_look_at_bytes(model, &model->instances[instance].bytes, content, size, unreadable);
+    return true;
 }
 
 /* ---- snapshots ---- */
@@ -155,23 +183,24 @@ static void keep_set(struct model *model, struct model_snapshot *snapshot) {
 }
 
 bool model_judge_snapshot(struct model *model, unsigned number, const unsigned char *content,
-                          uint64_t cut_time) {
+                          uint64_t size, uint64_t cut_time) {
     struct model_snapshot *own = &model->snapshots[number];
-    uint64_t size = model->instances[own->instance].size;
     if (own->content != NULL)
-        return memcmp(own->content, content, size) == 0 ||
-               wrong(model, "the snapshot's content has changed", own->name);
+        return (own->size == size && memcmp(own->content, content, size) == 0) ||
+               model_wrong(model, "the snapshot's content has changed", own->name);
     const struct model_op *op = &model->ops[own->op];
-    start(model);
+    model_look(model);
     struct judge judge = {
         .model = model, .end = MATH_MIN(cut_time, op->acknowledged), .latest = op->started};
-    own->content = malloc(size);
-    if (own->content == NULL)
-        abort();
+    own->content = model_must(malloc(size));
+    own->size = size;
     memcpy(own->content, content, size);
-    for (uint32_t i = 0; i < model->snapshot_count; i++)
-        if (model->snapshots[i].op == own->op && model->snapshots[i].content != NULL)
-            look_at(model, model->snapshots[i].instance, model->snapshots[i].content, NULL);
+    for (uint32_t i = 0; i < model->snapshot_count; i++) {
+        const struct model_snapshot *one = &model->snapshots[i];
+        if (one->op == own->op && one->content != NULL &&
+            !look_at(model, one->instance, one->content, one->size, NULL))
+            return false;
+    }
     if (!grow(&judge))
         return false;
     for (uint32_t i = 0; i < model->snapshot_count; i++)
@@ -185,12 +214,14 @@ static bool judge_seen_snapshot(struct model *model, unsigned number, const stru
                                 uint64_t cut_time) {
     const struct model_snapshot *own = &model->snapshots[number];
     if (seen->bad_blocks == 0)
-        return model_judge_snapshot(model, number, seen->content, cut_time);
+        return model_judge_snapshot(model, number, seen->content, seen->size, cut_time);
+    if (seen->is_share)
+        return true;
     for (uint64_t at = 0; at < seen->size && own->content != NULL; at += LFSX_BLOCK_SIZE)
         if (!seen->unreadable[at / LFSX_BLOCK_SIZE] &&
             memcmp(own->content + at, seen->content + at,
                    MATH_MIN(seen->size - at, LFSX_BLOCK_SIZE)) != 0)
-            return wrong(model, "the snapshot's content has changed", own->name);
+            return model_wrong(model, "the snapshot's content has changed", own->name);
     return true;
 }
 
@@ -200,23 +231,24 @@ static bool judge_seen_snapshot(struct model *model, unsigned number, const stru
 static bool identify(struct model *model, const struct seen *seen, unsigned *out) {
     unsigned name = model_name_number(seen->name);
     if (name == MODEL_NAMES)
-        return wrong(model, "a name that nobody ever gave", seen->name);
+        return model_wrong(model, "a name that nobody ever gave", seen->name);
     for (unsigned i = 0; i < model->instance_count; i++) {
         *out = i;
         if (model->instances[i].id == seen->id)
-            return model->instances[i].size == seen->size ||
-                   wrong(model, "has another size than it was created with", seen->name);
+            return (model->instances[i].share != NULL) == seen->is_share ||
+                   model_wrong(model, "a volume has become a share, or a share a volume",
+                               seen->name);
     }
     for (uint32_t i = model->cells[name].count; i > 0; i--) {
         uint64_t value = model->cells[name].history[i - 1].value;
         if (value == 0 || model->instances[value - 1].id != 0 ||
-            model->instances[value - 1].size != seen->size)
+            (model->instances[value - 1].share != NULL) != seen->is_share)
             continue;
         *out = (unsigned)value - 1;
         model->instances[*out].id = seen->id;
         return true;
     }
-    return wrong(model, "a volume that nobody ever created", seen->name);
+    return model_wrong(model, "a volume that nobody ever created", seen->name);
 }
 
 /* For each that was seen the instance, or the snapshot's number. */
@@ -230,7 +262,7 @@ static bool identify_all(struct model *model, const struct observation *seen, un
         }
         int snapshot = model_find_snapshot(model, what[one->volume], one->name);
         if (snapshot < 0)
-            return wrong(model, "a snapshot that nobody ever took", one->name);
+            return model_wrong(model, "a snapshot that nobody ever took", one->name);
         what[i] = (unsigned)snapshot;
     }
     return true;
@@ -246,7 +278,7 @@ static void include_durable(struct judge *judge) {
             include(judge, i);
 }
 
-static void look_at_all(struct model *model, const struct observation *seen, const unsigned *what) {
+static bool look_at_all(struct model *model, const struct observation *seen, const unsigned *what) {
     for (unsigned i = 0; i < MODEL_NAMES; i++)
         model->cells[i].looked_at = true;
     for (unsigned i = 0; i < seen->count; i++) {
@@ -256,11 +288,13 @@ static void look_at_all(struct model *model, const struct observation *seen, con
             continue;
         }
         model->cells[model_name_number(one->name)].seen = 1 + what[i];
-        look_at(model, what[i], one->content, one->unreadable);
+        if (!look_at(model, what[i], one->content, one->size, one->unreadable))
+            return false;
         for (uint32_t j = 0; j < model->snapshot_count; j++)
             if (model->snapshots[j].instance == what[i])
                 model->cells[model->snapshots[j].cell].looked_at = true;
     }
+    return true;
 }
 
 bool model_judge(struct model *model, const struct observation *seen, struct model_cut cut) {
@@ -273,11 +307,11 @@ bool model_judge(struct model *model, const struct observation *seen, struct mod
             right = judge_seen_snapshot(model, what[i], &seen->all[i], cut.time);
     if (right) {
         struct judge judge = {.model = model, .end = cut.time};
-        start(model);
-        look_at_all(model, seen, what);
-        if (!cut.lossy)
+        model_look(model);
+        right = look_at_all(model, seen, what);
+        if (right && !cut.lossy)
             include_durable(&judge);
-        right = grow(&judge);
+        right = right && grow(&judge);
     }
     free(what);
     return right;

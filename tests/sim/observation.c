@@ -2,6 +2,7 @@
 #include "tests/sim/observation.h"
 #include "base/math.h"
 #include "storage/lfsx/lfsx_snapshot.h"
+#include "tests/sim/tree.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,16 @@ void observation_destroy(struct observation *o) {
     *o = (struct observation){0};
 }
 
+void observation_room(struct seen *one, uint64_t bytes) {
+    if (one->capacity >= bytes && one->content != NULL)
+        return;
+    one->capacity = bytes;
+    one->content = realloc(one->content, bytes);
+    one->unreadable = realloc(one->unreadable, math_divide_up(bytes, LFSX_BLOCK_SIZE));
+    if (one->content == NULL || one->unreadable == NULL)
+        abort();
+}
+
 struct seen *observation_add(struct observation *o, const char *name, int volume, uint64_t id,
                              uint64_t size) {
     if (o->count == o->capacity) {
@@ -35,19 +46,11 @@ struct seen *observation_add(struct observation *o, const char *name, int volume
     struct seen *one = &o->all[o->count++];
     snprintf(one->name, sizeof one->name, "%s", name);
     one->volume = volume;
-    one->cloned = one->kept = false;
+    one->cloned = one->kept = one->is_share = false;
     one->id = id;
     one->size = size;
     one->bad_blocks = 0;
-    if (one->capacity < size || one->content == NULL) {
-        free(one->content);
-        free(one->unreadable);
-        one->capacity = size;
-        one->content = malloc(size);
-        one->unreadable = malloc(math_divide_up(size, LFSX_BLOCK_SIZE));
-        if (one->content == NULL || one->unreadable == NULL)
-            abort();
-    }
+    observation_room(one, size + 1);
     memset(one->unreadable, 0, math_divide_up(size, LFSX_BLOCK_SIZE));
     return one;
 }
@@ -59,6 +62,7 @@ void observation_copy(struct observation *to, const struct observation *from) {
         struct seen *copy = observation_add(to, one->name, one->volume, one->id, one->size);
         copy->cloned = one->cloned;
         copy->kept = one->kept;
+        copy->is_share = one->is_share;
         memcpy(copy->content, one->content, one->size);
     }
 }
@@ -109,6 +113,11 @@ static bool note_volume(void *context, const struct lfsx_volume_info *info) {
     return true;
 }
 
+static bool note_share(void *context, const struct lfsx_share_info *info) {
+    observation_add(context, info->name, -1, info->id, 0)->is_share = true;
+    return true;
+}
+
 struct listing {
     struct observation *observation;
     int volume;
@@ -119,7 +128,19 @@ static bool note_snapshot(void *context, const struct lfsx_snapshot_info *info) 
     struct seen *one =
         observation_add(listing->observation, info->name, listing->volume, info->epoch, info->size);
     one->cloned = info->clone_count > 0;
+    one->is_share = listing->observation->all[listing->volume].is_share;
     return true;
+}
+
+static enum status observe_share(struct seen *one, struct lfsx_pool *pool, const char *name,
+                                 bool tolerant) {
+    struct lfsx_share *share;
+    enum status status = lfsx_share_open(pool, name, &share);
+    if (status != STATUS_OK)
+        return status;
+    status = tree_observe(one, share, tolerant ? TREE_DAMAGED : TREE_STILL);
+    lfsx_share_close(share);
+    return status;
 }
 
 static enum status observe(struct observation *o, unsigned i, struct lfsx_pool *pool,
@@ -129,6 +150,8 @@ static enum status observe(struct observation *o, unsigned i, struct lfsx_pool *
         snprintf(name, sizeof name, "%s", o->all[i].name);
     else
         snprintf(name, sizeof name, "%s@%s", o->all[o->all[i].volume].name, o->all[i].name);
+    if (o->all[i].is_share)
+        return observe_share(&o->all[i], pool, name, tolerant);
     struct lfsx_volume *volume;
     enum status status = lfsx_volume_open(pool, name, &volume);
     if (status != STATUS_OK)
@@ -141,6 +164,8 @@ static enum status observe(struct observation *o, unsigned i, struct lfsx_pool *
 enum status observe_pool(struct observation *o, struct lfsx_pool *pool, bool tolerant) {
     observation_clear(o);
     enum status status = lfsx_volume_list(pool, note_volume, o);
+    if (status == STATUS_OK)
+        status = lfsx_share_list(pool, note_share, o);
     unsigned volumes = o->count;
     for (unsigned i = 0; i < volumes && status == STATUS_OK; i++) {
         struct listing listing = {o, (int)i};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What somebody saw of a pool: volumes, snapshots and their content. */
+/* What somebody saw of a pool: volumes, shares, snapshots and their content. */
 #ifndef TESTS_SIM_OBSERVATION_H
 #define TESTS_SIM_OBSERVATION_H
 
@@ -8,12 +8,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A volume, or a snapshot of one. */
+/* A volume or share, or a snapshot of one. */
 struct seen {
     char name[LFSX_NAME_MAX + 1];
-    int volume;  /* a snapshot's: index of its volume; else -1 */
-    bool cloned; /* a snapshot */
-    bool kept;   /* a volume: once it is deleted */
+    int volume;    /* a snapshot's: index of its volume or share; else -1 */
+    bool is_share; /* then `content` is what tree.h makes of it, or nothing yet */
+    bool cloned;   /* a snapshot */
+    bool kept;     /* a volume: once it is deleted */
     uint64_t id, size;
     unsigned char *content;
     uint64_t capacity;
@@ -30,6 +31,8 @@ struct observation {
 void observation_clear(struct observation *observation);
 void observation_destroy(struct observation *observation);
 void observation_copy(struct observation *to, const struct observation *from);
+/* Keeps the content and makes room for so many bytes. */
+void observation_room(struct seen *one, uint64_t bytes);
 struct seen *observation_add(struct observation *observation, const char *name, int volume,
                              uint64_t id, uint64_t size);
 

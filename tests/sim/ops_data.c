@@ -20,11 +20,19 @@ bool range_is_free(struct run *run, const struct range *range) {
     uint64_t end = math_round_up(range->offset + range->length, MODEL_CELL);
     for (unsigned i = 0; i < MAX_CLIENTS; i++) {
         const struct range *other = &run->ranges[i];
-        if (other->instance == range->instance && begin < other->offset + other->length &&
-            other->offset < end)
+        if (other->instance == range->instance && other->object == range->object &&
+            begin < other->offset + other->length && other->offset < end)
             return false;
     }
     return true;
+}
+
+struct model_bytes *bytes_of(struct run *run, int instance) {
+    return &run->model.instances[instance].bytes;
+}
+
+uint64_t size_of(struct run *run, int instance) {
+    return model_value(&run->model, bytes_of(run, instance)->size);
 }
 
 unsigned name_of_instance(struct run *run, int instance) {
@@ -37,6 +45,7 @@ unsigned name_of_instance(struct run *run, int instance) {
 void range_claim(struct client *client, const struct range *range) {
     struct range *own = &client->run->ranges[client->number];
     own->instance = range->instance;
+    own->object = range->object;
     own->offset = math_round_down(range->offset, MODEL_CELL);
     own->length = math_round_up(range->offset + range->length, MODEL_CELL) - own->offset;
     client->run->users[name_of_instance(client->run, range->instance)]++;
@@ -66,7 +75,7 @@ static struct lfsx_volume *open_volume(struct run *run, int instance) {
     struct lfsx_volume_info info;
     lfsx_volume_info(volume, &info);
     struct model_instance *own = &run->model.instances[instance];
-    if (info.size != own->size || (own->id != 0 && info.id != own->id))
+    if (info.size != size_of(run, instance) || (own->id != 0 && info.id != own->id))
         report_violation("volume %s is another one", model_name(name));
     own->id = info.id;
     return volume;
@@ -122,7 +131,7 @@ static bool look_again(struct run *run, struct lfsx_volume *volume, uint64_t off
 static void settle_write(struct client *client, struct lfsx_volume *volume,
                          const struct range *range, uint32_t op) {
     struct run *run = client->run;
-    unsigned char *content = run->model.instances[range->instance].content + range->offset;
+    unsigned char *content = bytes_of(run, range->instance)->content + range->offset;
     static unsigned char now[LFSX_MAX_IO];
     if (!look_again(run, volume, range->offset, range->length, now))
         return;
@@ -141,10 +150,9 @@ static void write_to(struct client *client, struct lfsx_volume *volume, const st
         uint64_t word = sim_random_next(&run->random);
         memcpy(client->data + i, &word, MATH_MIN(8, range->length - i));
     }
-    memcpy(client->before, run->model.instances[range->instance].content + range->offset,
-           range->length);
-    uint32_t op = model_change(&run->model, run_now(run), (unsigned)range->instance, range->offset,
-                               range->length, client->data);
+    memcpy(client->before, bytes_of(run, range->instance)->content + range->offset, range->length);
+    uint32_t op = model_change(&run->model, run_now(run), bytes_of(run, range->instance),
+                               range->offset, range->length, client->data);
     enum status status = write_bytes(volume, range->offset, range->length, client->data, fua);
     if (status == STATUS_OK)
         model_acknowledge(&run->model, op, run_now(run), fua);
@@ -174,14 +182,14 @@ static struct erasure_ops add_erasures(struct client *client, const struct range
     struct erasure_ops ops = {range->offset, range->offset + range->length, 0, 0};
     if (trim) {
         ops.begin = math_round_up(ops.begin, LFSX_BLOCK_SIZE);
-        if (ops.end != run->model.instances[range->instance].size)
+        if (ops.end != size_of(run, range->instance))
             ops.end = math_round_down(ops.end, LFSX_BLOCK_SIZE);
     }
     ops.first = run->model.op_count;
     uint64_t started = run_now(run);
     for (uint64_t at = ops.begin; at < ops.end;) {
         uint64_t next = MATH_MIN(ops.end, math_round_down(at, LFSX_BLOCK_SIZE) + LFSX_BLOCK_SIZE);
-        model_change(&run->model, started, (unsigned)range->instance, at, next - at, NULL);
+        model_change(&run->model, started, bytes_of(run, range->instance), at, next - at, NULL);
         at = next;
     }
     ops.behind = run->model.op_count;
@@ -191,7 +199,7 @@ static struct erasure_ops add_erasures(struct client *client, const struct range
 static void settle_erasure(struct client *client, struct lfsx_volume *volume,
                            const struct range *range, const struct erasure_ops *ops) {
     struct run *run = client->run;
-    unsigned char *content = run->model.instances[range->instance].content;
+    unsigned char *content = bytes_of(run, range->instance)->content;
     uint64_t at = ops->begin;
     for (uint32_t op = ops->first; op < ops->behind && !run->in_doubt; op++) {
         uint64_t next = MATH_MIN(ops->end, math_round_down(at, LFSX_BLOCK_SIZE) + LFSX_BLOCK_SIZE);
@@ -228,8 +236,7 @@ void op_erase(struct client *client, const struct range *range, enum erasure kin
     struct lfsx_volume *volume = open_volume(run, range->instance);
     if (volume == NULL)
         return;
-    memcpy(client->before, run->model.instances[range->instance].content + range->offset,
-           range->length);
+    memcpy(client->before, bytes_of(run, range->instance)->content + range->offset, range->length);
     struct erasure_ops ops = add_erasures(client, range, kind == ERASE_TRIM);
     enum status status = erase(volume, range, kind, fua);
     uint64_t now = run_now(run);
@@ -249,7 +256,7 @@ void op_read(struct client *client, const struct range *range) {
     if (volume == NULL)
         return;
     enum status status = read_bytes(volume, range->offset, range->length, client->data);
-    const unsigned char *wanted = run->model.instances[range->instance].content + range->offset;
+    const unsigned char *wanted = bytes_of(run, range->instance)->content + range->offset;
     if (status == STATUS_OK && !run->in_doubt && memcmp(client->data, wanted, range->length) != 0)
         report_violation("a read returned something else than was written last");
     run_expect(run, status, 0, "a read");
@@ -277,18 +284,18 @@ static void judge_race(struct run *run, uint32_t number, uint32_t least, const v
 
 void op_read_race(struct client *client, const struct range *range) {
     struct run *run = client->run;
-    uint32_t first =
-        run->model.instances[range->instance].first_cell + (uint32_t)(range->offset / MODEL_CELL);
+    uint32_t first = (uint32_t)(range->offset / MODEL_CELL);
     uint32_t cells = (uint32_t)(range->length / MODEL_CELL);
     uint32_t *least = (uint32_t *)(void *)client->before;
     for (uint32_t i = 0; i < cells; i++)
-        least[i] = reached(&run->model, first + i);
+        least[i] = reached(&run->model, bytes_of(run, range->instance)->cells[first + i]);
     struct lfsx_volume *volume = open_volume(run, range->instance);
     if (volume == NULL)
         return;
     enum status status = read_bytes(volume, range->offset, range->length, client->data);
     for (uint32_t i = 0; i < cells && status == STATUS_OK; i++)
-        judge_race(run, first + i, least[i], client->data + (uint64_t)i * MODEL_CELL);
+        judge_race(run, bytes_of(run, range->instance)->cells[first + i], least[i],
+                   client->data + (uint64_t)i * MODEL_CELL);
     run_expect(run, status, 0, "a read during writes");
     lfsx_volume_close(volume);
 }

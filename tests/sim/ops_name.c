@@ -2,6 +2,7 @@
 /* Creations, deletions and what brings volumes back, and what the model learns of them. */
 #include "base/math.h"
 #include "base/os.h"
+#include "tests/sim/model_share.h"
 #include "tests/sim/sim_test.h"
 
 #define ATTEMPTS 3u
@@ -16,21 +17,41 @@ uint64_t draw_size(struct run *run) {
     return math_round_up(MATH_MAX(size, 8192), MODEL_CELL);
 }
 
-/* Whether there is a volume of the name: 1, 0, or -1 if nobody can tell. */
+static enum status volume_id(struct run *run, unsigned name, uint64_t *id) {
+    struct lfsx_volume *volume;
+    enum status status = lfsx_volume_open(run->pool, model_name(name), &volume);
+    if (status != STATUS_OK)
+        return status;
+    struct lfsx_volume_info info;
+    lfsx_volume_info(volume, &info);
+    *id = info.id;
+    lfsx_volume_close(volume);
+    return STATUS_OK;
+}
+
+static enum status share_id(struct run *run, unsigned name, uint64_t *id) {
+    struct lfsx_share *share;
+    enum status status = lfsx_share_open(run->pool, model_name(name), &share);
+    if (status != STATUS_OK)
+        return status;
+    struct lfsx_share_info info;
+    lfsx_share_info(share, &info);
+    *id = info.id;
+    lfsx_share_close(share);
+    return STATUS_OK;
+}
+
+/* Whether there is a volume or share of the name: 1, 0, or -1 if nobody can tell. */
 static int look_up(struct run *run, unsigned name, uint64_t *id) {
     for (unsigned i = 0; i < ATTEMPTS; i++) {
-        struct lfsx_volume *volume;
-        enum status status = lfsx_volume_open(run->pool, model_name(name), &volume);
+        enum status status = volume_id(run, name, id);
+        if (status == STATUS_NOT_FOUND)
+            status = share_id(run, name, id);
         if (status == STATUS_NOT_FOUND)
             return 0;
         run_expect(run, status, 0, "looking for a volume");
-        if (status != STATUS_OK)
-            continue;
-        struct lfsx_volume_info info;
-        lfsx_volume_info(volume, &info);
-        *id = info.id;
-        lfsx_volume_close(volume);
-        return 1;
+        if (status == STATUS_OK)
+            return 1;
     }
     return -1;
 }
@@ -59,10 +80,12 @@ void name_finish(struct run *run, unsigned name, uint32_t op, enum status status
 
 void op_create(struct run *run, unsigned name, uint64_t size) {
     run->creating[name] = true;
-    unsigned instance = model_add_instance(&run->model, size, NULL);
+    unsigned instance = size == 0 ? model_add_share(&run->model, NULL, 0)
+                                  : model_add_instance(&run->model, size, NULL);
     uint32_t op = model_begin(&run->model, run_now(run));
     model_rename(&run->model, op, name, (int)instance);
-    enum status status = lfsx_volume_create(run->pool, model_name(name), size);
+    enum status status = size == 0 ? lfsx_share_create(run->pool, model_name(name))
+                                   : lfsx_volume_create(run->pool, model_name(name), size);
     name_finish(run, name, op, status, true);
     run->creating[name] = false;
     run_expect(run, status, RUN_MAY(STATUS_NO_SPACE), "a creation");
@@ -95,7 +118,9 @@ void op_delete(struct run *run, unsigned name) {
     uint64_t began = os_now_ns(); /* from when on, at the earliest, the time runs */
     uint32_t op = model_begin(&run->model, run_now(run));
     model_rename(&run->model, op, name, -1);
-    enum status status = lfsx_volume_delete(run->pool, model_name(name), flags);
+    enum status status = run->model.instances[instance].share != NULL
+                             ? lfsx_share_delete(run->pool, model_name(name), flags)
+                             : lfsx_volume_delete(run->pool, model_name(name), flags);
     name_finish(run, name, op, status, false);
     run->deleting[name] = false;
     if (status == STATUS_OK && keep == MODEL_KEEP && flags == 0)

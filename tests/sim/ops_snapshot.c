@@ -2,6 +2,7 @@
 /* Snapshots, clones and rollbacks, and what the model learns of them. */
 #include "base/math.h"
 #include "storage/lfsx/lfsx_snapshot.h"
+#include "tests/sim/model_share.h"
 #include "tests/sim/sim_test.h"
 
 #include <stdio.h>
@@ -115,25 +116,46 @@ void op_snapshot_delete(struct run *run, int snapshot) {
 
 /* ---- reading ---- */
 
+/* Fills `one` from what has the name, VOLUME@SNAPSHOT. */
+static enum status read_volume(struct run *run, const char *name, struct seen *one) {
+    struct lfsx_volume *volume;
+    enum status status = lfsx_volume_open(run->pool, name, &volume);
+    if (status != STATUS_OK)
+        return status;
+    struct lfsx_volume_info info;
+    lfsx_volume_info(volume, &info);
+    observation_room(one, info.size);
+    one->size = info.size;
+    status = observe_content(one, volume, false);
+    lfsx_volume_close(volume);
+    return status;
+}
+
+static enum status read_share(struct run *run, const char *name, struct seen *one) {
+    struct lfsx_share *share;
+    enum status status = lfsx_share_open(run->pool, name, &share);
+    if (status != STATUS_OK)
+        return status;
+    status = tree_observe(one, share, TREE_STILL);
+    lfsx_share_close(share);
+    return status;
+}
+
 void op_snapshot_read(struct run *run, int snapshot) {
     unsigned name = name_of_instance(run, (int)get(run, snapshot)->instance);
+    bool is_share = run->model.instances[get(run, snapshot)->instance].share != NULL;
     run->users[name]++;
     get(run, snapshot)->busy++;
     char full[64];
     snprintf(full, sizeof full, "%s@%s", volume_of(run, snapshot), get(run, snapshot)->name);
-    struct lfsx_volume *volume;
-    enum status status = lfsx_volume_open(run->pool, full, &volume);
-    if (status == STATUS_OK) {
-        struct observation seen = {0};
-        struct seen *one = observation_add(&seen, full, -1, 0,
-                                           run->model.instances[get(run, snapshot)->instance].size);
-        status = observe_content(one, volume, false);
-        lfsx_volume_close(volume);
-        if (status == STATUS_OK && !run->in_doubt &&
-            !model_judge_snapshot(&run->model, (unsigned)snapshot, one->content, run_now(run)))
-            report_violation("reading a snapshot: %s", run->model.wrong);
-        observation_destroy(&seen);
-    }
+    struct observation seen = {0};
+    struct seen *one = observation_add(&seen, full, -1, 0, 0);
+    enum status status = is_share ? read_share(run, full, one) : read_volume(run, full, one);
+    if (status == STATUS_OK && !run->in_doubt &&
+        !model_judge_snapshot(&run->model, (unsigned)snapshot, one->content, one->size,
+                              run_now(run)))
+        report_violation("reading a snapshot: %s", run->model.wrong);
+    observation_destroy(&seen);
     get(run, snapshot)->busy--;
     run->users[name]--;
     run_expect(run, status, 0, "reading a snapshot");
@@ -143,9 +165,11 @@ void op_snapshot_read(struct run *run, int snapshot) {
 
 /* The clone's content is the snapshot's, which must have been seen. */
 static unsigned add_clone(struct run *run, int snapshot) {
-    uint64_t size = run->model.instances[get(run, snapshot)->instance].size;
-    get(run, snapshot)->cloned = true;
-    return model_add_instance(&run->model, size, get(run, snapshot)->content);
+    struct model_snapshot *own = get(run, snapshot);
+    own->cloned = true;
+    if (run->model.instances[own->instance].share != NULL)
+        return model_add_share(&run->model, own->content, own->size);
+    return model_add_instance(&run->model, own->size, own->content);
 }
 
 void op_clone(struct run *run, int snapshot, unsigned name) {

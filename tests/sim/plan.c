@@ -118,7 +118,16 @@ static void make_large(struct sim_random *random, struct plan *plan) {
     plan->cuts_share = 40;
 }
 
-struct plan plan_draw(struct sim_random *random, enum mood mood) {
+/* A share beside a volume, to which most operations go. */
+static void add_share(struct sim_random *random, struct plan *plan) {
+    static const uint64_t file_bytes[] = {6000, 24u << 10, 24u << 10, 80u << 10};
+    plan->shares = 1;
+    plan->volumes = 1;
+    plan->share_one_in = 1 + (unsigned)sim_random_below(random, 2);
+    plan->file_bytes = file_bytes[sim_random_below(random, 4)];
+}
+
+struct plan plan_draw(struct sim_random *random, enum mood mood, bool share) {
     struct plan plan = ordinary(random);
     plan.mood = mood;
     if (mood == MOOD_FULL)
@@ -133,7 +142,13 @@ struct plan plan_draw(struct sim_random *random, enum mood mood) {
         make_stalls(random, &plan);
     else if (mood == MOOD_LARGE)
         make_large(random, &plan);
+    if (share)
+        add_share(random, &plan);
     return plan;
+}
+
+bool plan_draw_share(struct sim_random *random) {
+    return sim_random_one_in(random, 4);
 }
 
 enum mood plan_draw_mood(struct sim_random *random) {

@@ -7,7 +7,7 @@
 #define HANG_NS 100000000000ull
 
 static void write_a_block(struct client *client, bool fua) {
-    struct range range = {model_present(&client->run->model, 0), 0, 4096};
+    struct range range = {model_present(&client->run->model, 0), 0, 0, 4096};
     range_claim(client, &range);
     op_write(client, &range, fua);
     range_release(client);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One run: the world in which clients work on a pool, and how it begins and ends. */
 #include "base/math.h"
+#include "tests/sim/model_share.h"
 #include "tests/sim/sim_test.h"
 
 #include <stdlib.h>
@@ -40,6 +41,13 @@ void run_expect(struct run *run, enum status status, uint64_t expected, const ch
                     RUN_MAY(STATUS_IO);
     if ((expected & RUN_MAY(status)) == 0)
         report_violation("%s ended with %s", what, status_name(status));
+}
+
+void run_expect_refusal(struct run *run, enum status status, enum status wanted, const char *what) {
+    if (status == STATUS_OK)
+        report_violation("%s did not end with %s", what, status_name(wanted));
+    if (status != wanted)
+        run_expect(run, status, 0, what);
 }
 
 static void client_main(void *argument) {
@@ -118,6 +126,11 @@ static void must(enum status status, const char *what) {
 static void prepare(struct run *run) {
     struct lfsx_open_options options = {.cache_bytes = run->plan.cache_bytes};
     must(lfsx_pool_open(&run->disk.device, &options, &run->pool), "opening a new pool");
+    for (unsigned i = 0; i < run->plan.shares; i++) {
+        unsigned name = run->plan.volumes + i;
+        must(lfsx_share_create(run->pool, model_name(name)), "creating a share");
+        model_set_present(&run->model, name, model_add_share(&run->model, NULL, 0));
+    }
     workload_prepare(&run->clients[0]);
     uint64_t closing = run_now(run);
     must(lfsx_pool_close(run->pool), "closing a new pool");
@@ -135,7 +148,7 @@ static void format_main(void *argument) {
     struct lfsx_format_options options = {
         .label = "sim", .volumes = volumes, .volume_count = run->plan.volumes};
     must(lfsx_format(&run->disk.device, &options), "formatting");
-    if (run->plan.prepare > 0)
+    if (run->plan.prepare > 0 || run->plan.shares > 0)
         prepare(run);
 }
 
@@ -181,12 +194,16 @@ void run_init_from(struct run *run, const struct plan *plan, uint64_t seed,
         const struct seen *one = &seen->all[i];
         if (one->volume >= 0) {
             model_set_snapshot(&run->model, (unsigned)one->volume, one->name, one->content,
-                               one->cloned);
+                               one->size, one->cloned);
             continue;
         }
-        unsigned instance = model_add_instance(&run->model, one->size, one->content);
+        unsigned instance = one->is_share
+                                ? model_add_share(&run->model, one->content, one->size)
+                                : model_add_instance(&run->model, one->size, one->content);
         run->model.instances[instance].id = one->id;
-        run->model.instances[instance].keep = one->kept ? MODEL_KEEP : MODEL_KEEP_NOT;
+        run->model.instances[instance].keep = one->is_share ? MODEL_KEEP_PERHAPS
+                                              : one->kept   ? MODEL_KEEP
+                                                            : MODEL_KEEP_NOT;
         model_set_present(&run->model, model_name_number(one->name), instance);
     }
     start_recording(run);

@@ -93,7 +93,7 @@ static void do_data(struct client *client, const struct step *step) {
     int instance = model_present(&client->run->model, step->volume);
     if (instance < 0)
         return; /* an earlier step deleted it */
-    struct range range = {instance, step->offset, step->length};
+    struct range range = {instance, 0, step->offset, step->length};
     range_claim(client, &range);
     if (step->kind == WRITE)
         op_write(client, &range, step->fua);

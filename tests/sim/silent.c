@@ -232,7 +232,7 @@ void failures_silent(uint64_t seed) {
     struct scene scene;
     scene_make(&scene, &plan, seed, true);
     if (seed % 2 == 1) {
-        plan = plan_draw(&random, MOOD_ORDINARY);
+        plan = plan_draw(&random, MOOD_ORDINARY, plan_draw_share(&random));
         plan.disk_blocks = scene.image.blocks;
         plan.delays.stall_one_in = 0;
     }

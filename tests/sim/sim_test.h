@@ -31,11 +31,14 @@ struct plan {
     uint32_t max_transfer; /* of the disk */
     unsigned clients, ops; /* of each client */
     unsigned volumes;      /* at the start */
+    unsigned shares;       /* at the start, too */
     unsigned names;        /* in use, at most MODEL_NAMES */
     unsigned preempt;
     unsigned flush_one_in, fua_one_in; /* 0: never, as below */
     unsigned names_one_in;             /* creations and deletions */
     unsigned snapshots_one_in;         /* and all that is done with them */
+    unsigned share_one_in;             /* what is done in shares */
+    uint64_t file_bytes;               /* at most, of a file in a share */
     unsigned sleep_one_in;
     unsigned long_one_in; /* lengths up to max_length, else a few blocks */
     unsigned prepare;     /* unrecorded operations of one client before all others */
@@ -47,7 +50,8 @@ struct plan {
     uint64_t cuts_share; /* a cut costs as much as so many ordinary ones */
 };
 
-struct plan plan_draw(struct sim_random *random, enum mood mood);
+struct plan plan_draw(struct sim_random *random, enum mood mood, bool share);
+bool plan_draw_share(struct sim_random *random);
 enum mood plan_draw_mood(struct sim_random *random);
 
 /* ---- run.c: one run of a workload on one disk ---- */
@@ -62,7 +66,8 @@ struct client {
 };
 
 struct range {
-    int instance; /* -1: none */
+    int instance;    /* -1: none */
+    uint32_t object; /* of a share; of a volume: 0 */
     uint64_t offset, length;
 };
 
@@ -112,6 +117,8 @@ bool run_one_in(struct run *run, uint64_t n);
  * explain puts nothing in doubt. */
 #define RUN_MAY(status) (1ull << (status))
 void run_expect(struct run *run, enum status status, uint64_t expected, const char *what);
+/* It must not end well: either as is wanted, or as faults explain. */
+void run_expect_refusal(struct run *run, enum status status, enum status wanted, const char *what);
 
 /* ---- ops_data.c, ops_name.c: what clients do, and tell the model ---- */
 
@@ -130,9 +137,13 @@ void range_claim(struct client *client, const struct range *range);
 void range_share(struct client *client, const struct range *range);
 void range_release(struct client *client);
 
+struct model_bytes *bytes_of(struct run *run, int instance);
+/* In the model's present. */
+uint64_t size_of(struct run *run, int instance);
 /* The name that it has in the model's present. */
 unsigned name_of_instance(struct run *run, int instance);
 bool name_is_idle(const struct run *run, unsigned name);
+/* Size 0: a share. */
 void op_create(struct run *run, unsigned name, uint64_t size);
 void op_delete(struct run *run, unsigned name);
 /* From now on it can be brought back for a while after it was deleted. */

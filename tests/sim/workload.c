@@ -2,7 +2,7 @@
 /* Clients that write, trim, zero, flush, read, create and delete at once, as their plan says. */
 #include "base/math.h"
 #include "base/os.h"
-#include "tests/sim/sim_test.h"
+#include "tests/sim/ops_share.h"
 
 #define KEEPER_NS 5000000000ull /* after so long it looks what there is to do */
 #define SNAPSHOTS_MAX 8u        /* at a time, more or less */
@@ -11,11 +11,11 @@
 static bool draw_range(struct run *run, struct range *range) {
     unsigned name = (unsigned)run_below(run, run->plan.names);
     int instance = model_present(&run->model, name);
-    if (instance < 0 || run->deleting[name])
+    if (instance < 0 || run->deleting[name] || run->model.instances[instance].share != NULL)
         return false;
     static const uint64_t units[] = {1, 512, 512, 4096, 4096, 4096};
     uint64_t unit = run->plan.only_whole_blocks ? 4096 : units[run_below(run, 6)];
-    uint64_t size = run->model.instances[instance].size;
+    uint64_t size = size_of(run, instance);
     uint64_t offset = math_round_down(run_below(run, size), unit);
     uint64_t limit = run_one_in(run, run->plan.long_one_in) ? run->plan.max_length : 12288;
     if (limit > LFSX_MAX_IO / 2 && run_one_in(run, 2))
@@ -26,7 +26,7 @@ static bool draw_range(struct run *run, struct range *range) {
         length = math_round_down(length, unit);
     else
         length = MATH_MIN(unit, most);
-    *range = (struct range){instance, offset, length};
+    *range = (struct range){instance, 0, offset, length};
     return true;
 }
 
@@ -79,7 +79,7 @@ static void do_name(struct run *run) {
         return;
     if (model_present(&run->model, name) < 0) {
         if (!run_one_in(run, 2) || !bring_back(run, name))
-            op_create(run, name, draw_size(run));
+            op_create(run, name, run_one_in(run, run->plan.share_one_in) ? 0 : draw_size(run));
     } else if (run_one_in(run, 3)) {
         op_keep(run, name);
     } else {
@@ -184,6 +184,8 @@ void workload_client(struct client *client) {
             do_name(run);
         else if (run_one_in(run, run->plan.snapshots_one_in))
             do_snapshot(run);
+        else if (run_one_in(run, run->plan.share_one_in))
+            workload_share(client);
         else if (run_one_in(run, 8))
             do_race(client);
         else
