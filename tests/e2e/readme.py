@@ -16,6 +16,9 @@ from appliance import check
 
 LEFT_OUT = re.compile(r"(sudo|git|cd|make (test|lint|setup|help))\b")
 HERE = os.path.abspath(appliance.TEST_DIR)
+# A reader's make is not called by another one.
+ENVIRONMENT = {name: value for name, value in os.environ.items()
+               if name not in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS")}
 
 
 def blocks(text):
@@ -77,7 +80,8 @@ class Reader:
         if "build/run/" in command:
             self.stop_machine()  # README.md has left it by then
         result = subprocess.run(["bash", "-c", to_here(command, self.port)], check=False,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300,
+                                env=ENVIRONMENT)
         printed = result.stdout.decode("utf-8", "replace")
         check(result.returncode == 0 or f"$? = {result.returncode}" in printed,
               f"$ {command}\nexit status {result.returncode}:\n{printed}")
