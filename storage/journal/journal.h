@@ -123,6 +123,10 @@ struct journal_found {
 enum status journal_find_end(const struct journal_area *area, const struct journal_position *from,
                              journal_intact *intact, void *context, struct journal_found *found);
 
+/* For when nobody knows any more where the log begins: the highest number of a sound entry anywhere
+ * in the ring; 0: there is none. NO_MEMORY. */
+enum status journal_find_newest(const struct journal_area *area, uint64_t *sequence);
+
 /* Where in [*from, *end) the first entry stands of which `intact` rejects a record, into *end,
  * which stays if it rejects none. As journal_replay(). */
 enum status journal_find_rejected(const struct journal_area *area,

@@ -220,6 +220,22 @@ enum status journal_find_end(const struct journal_area *area, const struct journ
     return status;
 }
 
+enum status journal_find_newest(const struct journal_area *area, uint64_t *sequence) {
+    struct reader reader = {.area = area, .page = os_page_alloc(ENTRY_BYTES)};
+    *sequence = 0;
+    if (reader.page == NULL)
+        return STATUS_NO_MEMORY;
+    enum status status = STATUS_OK;
+    for (uint64_t block = 0; block < area->blocks && status != STATUS_NO_MEMORY; block++) {
+        bool sound;
+        status = read_entry(&reader, block, &sound);
+        if (status == STATUS_OK && sound)
+            *sequence = MATH_MAX(*sequence, le64_get(reader.page->sequence));
+    }
+    os_page_free(reader.page, ENTRY_BYTES);
+    return status == STATUS_NO_MEMORY ? status : STATUS_OK;
+}
+
 /* Over all entries in [*from, *end). */
 static enum status walk_all(const struct journal_area *area, const struct journal_position *from,
                             const struct visitor *visitor, struct journal_position *end) {

@@ -63,9 +63,14 @@ enum status geometry_plan(uint64_t device_blocks, struct geometry *geometry) {
     return lay_out(device_blocks, journal_share(device_blocks), geometry);
 }
 
+enum status geometry_least(uint64_t device_blocks, struct geometry *geometry) {
+    return lay_out(device_blocks, JOURNAL_MIN_BLOCKS, geometry);
+}
+
 enum status geometry_resize(const struct geometry *geometry, uint64_t device_blocks,
                             struct geometry *resized) {
-    if (geometry->journal_blocks > journal_share(device_blocks))
+    if (geometry->journal_blocks < JOURNAL_MIN_BLOCKS ||
+        geometry->journal_blocks > journal_share(device_blocks))
         return STATUS_TOO_SMALL;
     return lay_out(device_blocks, geometry->journal_blocks, resized);
 }
@@ -83,8 +88,7 @@ enum status geometry_grow(const struct geometry *geometry, uint64_t device_block
 enum status geometry_load(const struct disk_label *label, struct geometry *geometry) {
     struct geometry said = {.journal_blocks = le64_get(label->journal_blocks)};
     struct geometry planned;
-    if (said.journal_blocks < JOURNAL_MIN_BLOCKS ||
-        geometry_resize(&said, le64_get(label->device_blocks), &planned) != STATUS_OK)
+    if (geometry_resize(&said, le64_get(label->device_blocks), &planned) != STATUS_OK)
         return STATUS_CORRUPT;
     if (le64_get(label->map_start) != planned.map_start ||
         le64_get(label->map_blocks) != planned.map_blocks ||

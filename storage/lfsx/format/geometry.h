@@ -25,6 +25,9 @@ struct geometry {
 /* The layout of a new pool on a device of this many blocks. TOO_SMALL. */
 enum status geometry_plan(uint64_t device_blocks, struct geometry *geometry);
 
+/* The same with the smallest journal that a pool has which grew to this size. TOO_SMALL. */
+enum status geometry_least(uint64_t device_blocks, struct geometry *geometry);
+
 /* The layout of the same pool when it uses this many blocks. TOO_SMALL. */
 enum status geometry_resize(const struct geometry *geometry, uint64_t device_blocks,
                             struct geometry *resized);

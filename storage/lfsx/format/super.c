@@ -169,7 +169,7 @@ enum status label_settle(struct blockdev *device, struct label *label, void *pag
     return status;
 }
 
-static void superblock_load(const struct disk_superblock *disk, struct superblock *superblock) {
+void superblock_load(const struct disk_superblock *disk, struct superblock *superblock) {
     *superblock = (struct superblock){.checkpoint = le64_get(disk->checkpoint),
                                       .epoch = le64_get(disk->epoch),
                                       .written_ns = le64_get(disk->written_ns),

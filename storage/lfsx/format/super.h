@@ -59,6 +59,10 @@ struct ring {
     struct slot slots[RING_AREAS][DISK_RING_SLOTS];
 };
 
+/* Takes apart a superblock whose checksum is right; its geometry, and whether what it says can be,
+ * is for the caller to tell. */
+void superblock_load(const struct disk_superblock *disk, struct superblock *superblock);
+
 /* Reads both areas; an unreadable slot counts as damaged. label->geometry becomes that of the
  * newest superblock. NO_MEMORY; TOO_SMALL (the device shrank); IO only if all reads failed. */
 enum status ring_read(struct blockdev *device, struct label *label, struct ring *ring);

@@ -35,11 +35,32 @@ static enum status allocate(struct repair *repair) {
     return STATUS_OK;
 }
 
+/* The entry of the newest copy of the block; zeros: neither is whole. */
+static void seek_entry(struct repair *repair, unsigned level, uint64_t index,
+                       struct disk_map_block *page) {
+    const struct geometry *g = &repair->label.geometry;
+    struct disk_map_entry *found = &repair->entries[level][index];
+    uint64_t newest = 0;
+    *found = (struct disk_map_entry){0};
+    for (uint8_t copy = 0; copy < 2; copy++) {
+        if (!repair_read(repair, geometry_map_address(g, level, index, copy), page))
+            continue;
+        struct disk_map_entry entry = {.checksum = page->checksum, .copy = copy};
+        if (alloc_read_map_block(repair->device, g, level, index, &entry, page) != STATUS_OK ||
+            le64_get(page->checkpoint) < newest)
+            continue;
+        newest = le64_get(page->checkpoint);
+        *found = entry;
+    }
+}
+
 /* A zero entry is one that the level above did not tell. */
 static void load_level(struct repair *repair, unsigned level, struct disk_map_block *page) {
     const struct geometry *g = &repair->label.geometry;
     for (uint64_t i = 0; i < geometry_map_level_blocks(g, level); i++) {
         const struct disk_map_entry *entry = &repair->entries[level][i];
+        if (le64_get(repair->super.map_root.checksum) == 0)
+            seek_entry(repair, level, i, page);
         if (le64_get(entry->checksum) == 0 ||
             alloc_read_map_block(repair->device, g, level, i, entry, page) != STATUS_OK)
             continue;
@@ -68,6 +89,11 @@ enum status repair_map_load(struct repair *repair) {
     }
     os_page_free(page, DISK_BLOCK_SIZE);
     return status;
+}
+
+bool repair_is_region_empty(const struct repair *repair, uint64_t region) {
+    const uint64_t *bits = repair->old_used + region * (DISK_MAP_PAYLOAD / sizeof *bits);
+    return repair->known[region] && mem_is_zero(bits, DISK_MAP_PAYLOAD);
 }
 
 void repair_map_release(struct repair *repair) {

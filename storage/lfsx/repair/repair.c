@@ -90,6 +90,8 @@ void *repair_add(struct repair *repair, struct repair_array *array, size_t item_
 }
 
 void repair_say(struct repair *repair, const char *format, ...) {
+    if (repair->quiet)
+        return;
     char text[512];
     va_list arguments;
     va_start(arguments, format);
@@ -143,7 +145,7 @@ void repair_progress(struct repair *repair, uint64_t done, uint64_t total) {
         repair->options->progress(repair->options->context, done, total);
 }
 
-static void release(struct repair *repair) {
+void repair_release(struct repair *repair) {
     struct repair_tree *trees = repair->trees.items;
     for (uint64_t i = 0; i < repair->trees.count; i++)
         os_free(trees[i].losses.items);
@@ -160,7 +162,9 @@ static void release(struct repair *repair) {
     os_page_free(repair->data, DISK_EXTENT_MAX * DISK_BLOCK_SIZE);
 }
 
-static enum status prepare(struct repair *repair) {
+enum status repair_prepare(struct repair *repair) {
+    if (repair->page != NULL)
+        return STATUS_OK;
     repair->page = os_page_alloc(DISK_BLOCK_SIZE);
     repair->data = os_page_alloc(DISK_EXTENT_MAX * DISK_BLOCK_SIZE);
     bool enough = repair->page != NULL && repair->data != NULL;
@@ -231,6 +235,16 @@ static void walk_trees(struct repair *repair) {
     }
 }
 
+void repair_forget(struct repair *repair) {
+    struct repair_tree *trees = repair->trees.items;
+    for (uint64_t i = 0; i < repair->trees.count; i++)
+        os_free(trees[i].losses.items);
+    repair->trees.count = repair->schedules.count = repair->ranges.count = 0;
+    repair->tainted.count = repair->catalog_nodes.count = 0;
+    repair->catalog_lost = repair->dropped = false;
+    memset(repair->claimed, 0, repair->label.geometry.regions * DISK_MAP_PAYLOAD);
+}
+
 /* More trees were found: what was claimed by whom may change. */
 static void walk_again(struct repair *repair) {
     memset(repair->claimed, 0, repair->label.geometry.regions * DISK_MAP_PAYLOAD);
@@ -242,9 +256,9 @@ static void walk_again(struct repair *repair) {
     walk_trees(repair);
 }
 
-static void walk(struct repair *repair) {
+void repair_walk(struct repair *repair) {
     repair_walk_catalog(repair);
-    if (repair->failure == STATUS_OK && !repair->catalog_lost)
+    if (repair->failure == STATUS_OK && !repair->catalog_lost && !repair->quiet)
         drop_headless(repair);
     if (repair->failure == STATUS_OK)
         walk_trees(repair);
@@ -322,9 +336,9 @@ static bool has_bad_dead_tree(const struct repair *repair) {
 static void repair_state(struct repair *repair, const struct found *found) {
     bool all = repair->options->level == LFSX_REPAIR_ALL;
     repair->recount = found->counts > 0 || repair->superblock_lost;
-    repair->failure = prepare(repair);
+    repair->failure = repair_prepare(repair);
     if (repair->failure == STATUS_OK)
-        walk(repair);
+        repair_walk(repair);
     bool lost = repair->ranges.count > 0 || has_bad_dead_tree(repair);
     if (repair->failure != STATUS_OK ||
         (!all && (lost || found->trees > 0 || found->journal > 0)) || is_beyond(repair))
@@ -356,13 +370,15 @@ static enum status run(struct repair *repair, const struct found *found) {
         status = repair_labels(repair);
     if (status == STATUS_OK)
         status = repair_choose(repair);
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) {
+        repair_release(repair);
         return status == STATUS_CORRUPT ? STATUS_OK : status;
+    }
     if (found->maps > 0 || found->trees > 0 || found->journal > 0 || repair->superblock_lost)
         repair_state(repair, found);
     if (repair->failure == STATUS_OK)
         repair_ring(repair);
-    release(repair);
+    repair_release(repair);
     return repair->failure;
 }
 

@@ -111,6 +111,7 @@ struct repair {
     bool catalog_lost;                 /* some of the catalog is */
     bool superblock_lost;              /* the newest one is */
     bool recount;                      /* the check did not trust some count */
+    bool quiet;                        /* what is done now is only tried */
     bool dropped;                      /* datasets that were being deleted are gone */
     uint64_t scan_owner;               /* whose nodes the scan met last, */
     bool scan_wanted;                  /* and whether it wants them */
@@ -131,6 +132,14 @@ static inline void repair_clear(uint64_t *bits, uint64_t block) {
 
 /* ---- repair.c ---- */
 
+/* Allocates what a walk needs, and reads the maps. Once. */
+enum status repair_prepare(struct repair *repair);
+/* Frees that, and what was found. */
+void repair_release(struct repair *repair);
+/* Walks all that the superblock names; what that leaves behind, */
+void repair_walk(struct repair *repair);
+/* and how to be rid of it. */
+void repair_forget(struct repair *repair);
 /* Room for one more item, zeroed; NULL ends the repair. */
 void *repair_add(struct repair *repair, struct repair_array *array, size_t item_size);
 /* Says what was done. */
@@ -169,9 +178,18 @@ enum status repair_choose(struct repair *repair);
 /* Makes every damaged superblock slot whole or empty. */
 void repair_ring(struct repair *repair);
 
+/* ---- repair/seek.c ---- */
+
+/* Makes a superblock when all are lost. CORRUPT: there is nothing to make it of. */
+enum status repair_make_superblock(struct repair *repair);
+
 /* ---- repair/map.c ---- */
 
+/* As far as they can be read; without a superblock that names them, the newest copies. */
 enum status repair_map_load(struct repair *repair);
+/* Nothing was written where nothing is in use, or it was given up as a whole: a large pool that is
+ * nearly empty must not cost what a full one does. */
+bool repair_is_region_empty(const struct repair *repair, uint64_t region);
 void repair_map_release(struct repair *repair);
 /* Clears `other`, for who needs it; false ends the repair. */
 bool repair_other(struct repair *repair);

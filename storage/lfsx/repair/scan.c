@@ -110,13 +110,6 @@ static bool is_before(const void *one, const void *two) {
     return order != 0 ? order < 0 : a->pointer.block < b->pointer.block;
 }
 
-/* Nothing was written where nothing is in use, or it was given up as a whole: a large pool that is
- * nearly empty must not cost what a full one does. */
-static bool is_empty(const struct repair *repair, uint64_t region) {
-    const uint64_t *bits = repair->old_used + region * (DISK_MAP_PAYLOAD / sizeof *bits);
-    return repair->known[region] && mem_is_zero(bits, DISK_MAP_PAYLOAD);
-}
-
 void repair_scan(struct repair *repair) {
     const struct geometry *g = &repair->label.geometry;
     bool used_only = only_used(repair);
@@ -124,7 +117,7 @@ void repair_scan(struct repair *repair) {
         uint64_t region = block / DISK_REGION_BLOCKS;
         uint64_t end = MATH_MIN((region + 1) * DISK_REGION_BLOCKS, g->data_end);
         uint64_t count = MATH_MIN(CHUNK, end - block);
-        if (is_empty(repair, region))
+        if (repair_is_region_empty(repair, region))
             count = end - block;
         else
             scan_chunk(repair, block, count, used_only);

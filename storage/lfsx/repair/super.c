@@ -36,7 +36,7 @@ static enum status choose(struct repair *repair, const struct ring *ring) {
         repair_say(repair,
                    "the newest superblock is damaged in both places: went back to checkpoint %llu",
                    (unsigned long long)repair->super.checkpoint);
-    return repair->superblock_lost ? STATUS_OK : STATUS_CORRUPT;
+    return repair->superblock_lost ? STATUS_OK : repair_make_superblock(repair);
 }
 
 enum status repair_choose(struct repair *repair) {
@@ -46,6 +46,8 @@ enum status repair_choose(struct repair *repair) {
     enum status status = ring_read(repair->device, &repair->label, ring);
     if (status == STATUS_OK)
         status = choose(repair, ring);
+    else if (status == STATUS_IO && repair->options->level == LFSX_REPAIR_ALL)
+        status = repair_make_superblock(repair); /* not one slot can be read */
     repair->checkpoint = repair->super.checkpoint + 1;
     if (status == STATUS_OK) /* going back may be to a time before the pool grew */
         repair->label.geometry = repair->super.geometry;

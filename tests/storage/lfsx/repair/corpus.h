@@ -214,8 +214,8 @@ static inline void corpus_on_loss(void *context, const struct lfsx_loss *loss) {
     }
 }
 
-static inline struct lfsx_repair_summary corpus_repair(struct corpus *corpus,
-                                                       enum lfsx_repair_level level) {
+static inline struct lfsx_repair_summary corpus_repair_some(struct corpus *corpus,
+                                                            enum lfsx_repair_level level) {
     memset(corpus->reported, 0, sizeof corpus->reported);
     corpus->reported_count = 0;
     struct lfsx_repair_options options = {.level = level,
@@ -225,6 +225,13 @@ static inline struct lfsx_repair_summary corpus_repair(struct corpus *corpus,
                                           .context = corpus};
     struct lfsx_repair_summary summary;
     assert_int_equal(lfsx_repair(&corpus->disk->device, &options, &summary), STATUS_OK);
+    return summary;
+}
+
+/* All that was found is repaired, if it is meant to be. */
+static inline struct lfsx_repair_summary corpus_repair(struct corpus *corpus,
+                                                       enum lfsx_repair_level level) {
+    struct lfsx_repair_summary summary = corpus_repair_some(corpus, level);
     if (level == LFSX_REPAIR_ALL && summary.remaining > 0)
         pooltest_assert_clean(corpus->disk); /* says what */
     return summary;
