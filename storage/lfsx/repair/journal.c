@@ -25,6 +25,11 @@ static struct journal_area area_of(const struct repair *repair) {
     return area;
 }
 
+static bool holds(struct repair *repair, const struct write_record *record, uint64_t index) {
+    return repair_read(repair, le64_get(record->blocks[index]), repair->data) &&
+           checksum_xxh64(repair->data, DISK_BLOCK_SIZE, 0) == le64_get(record->checksums[index]);
+}
+
 /* A journal_intact: whether the data that the record names was written, as whoever opens the pool
  * asks. */
 static enum status is_intact(void *context, uint32_t type, const void *payload, uint32_t length,
@@ -36,8 +41,7 @@ static enum status is_intact(void *context, uint32_t type, const void *payload, 
         write_record_open(payload, length, &repair->label.geometry, &record) != NULL)
         return STATUS_OK;
     for (uint64_t i = 0; *is && repair->failure == STATUS_OK && i < record.count; i++)
-        *is = repair_read(repair, le64_get(record.blocks[i]), repair->data) &&
-              checksum_xxh64(repair->data, DISK_BLOCK_SIZE, 0) == le64_get(record.checksums[i]);
+        *is = holds(repair, &record, i);
     return repair->failure;
 }
 
@@ -119,6 +123,16 @@ static struct repair_tree *parse_items(const struct repair *repair, const void *
     return head != NULL && head->disk.kind == DISK_DATASET_SHARE ? head : NULL;
 }
 
+/* What the record names was free before it. Where the map says otherwise, what stands there
+ * tells. */
+static bool was_free(struct repair *repair, const struct write_record *record, uint64_t index) {
+    uint64_t block = le64_get(record->blocks[index]);
+    if (repair_bit(repair->claimed, block) || repair_bit(repair->other, block))
+        return false;
+    return !repair->known[block / DISK_REGION_BLOCKS] || !repair_bit(repair->old_used, block) ||
+           holds(repair, record, index);
+}
+
 /* A journal_intact: whether the record fits the trees and the records before it, whose blocks are
  * in `other`. */
 static enum status makes_sense(void *context, uint32_t type, const void *payload, uint32_t length,
@@ -131,11 +145,10 @@ static enum status makes_sense(void *context, uint32_t type, const void *payload
     }
     *is = parse(repair, type, payload, length, &record) != NULL;
     for (uint64_t i = 0; *is && type == DISK_RECORD_WRITE && i < record.count; i++) {
-        uint64_t block = le64_get(record.blocks[i]);
-        *is = !repair_bit(repair->claimed, block) && !repair_bit(repair->other, block);
-        repair_set(repair->other, block);
+        *is = was_free(repair, &record, i);
+        repair_set(repair->other, le64_get(record.blocks[i]));
     }
-    return STATUS_OK;
+    return repair->failure;
 }
 
 /* A journal_record: what it says did not happen. Of one that makes no sense nobody knows whose it
