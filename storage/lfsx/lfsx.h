@@ -277,7 +277,7 @@ struct lfsx_finding {
     bool fatal;       /* the check could not look behind it */
 };
 
-#define LFSX_MEMORY_MIN (64u << 10) /* bytes: a check or a repair cannot do with less */
+#define LFSX_MEMORY_MIN (1u << 20) /* bytes: a check or a repair cannot do with less */
 
 struct lfsx_check_options {
     bool data;                /* also read every data block and verify its checksum */
@@ -304,9 +304,9 @@ struct lfsx_check_summary {
 
 /* Walks everything that the pool on the device holds, read-only, and compares: superblocks, every
  * node, every tree's order and links, extents against each other and the bitmaps, counters. OK also
- * when there are findings; NOT_LFSX, VERSION, NO_MEMORY (also: memory_bytes are used up, and the
- * scratch device is full or missing), INVALID (memory_bytes), IO when it could not be done; what
- * was missing is said in the log. The pool is not open for writing. */
+ * when there are findings; NOT_LFSX, VERSION, NO_MEMORY (also: memory_bytes are used up, and there
+ * is no scratch device), NO_SPACE (the scratch device is full), INVALID (memory_bytes), IO when it
+ * could not be done; what was missing is said in the log. The pool is not open for writing. */
 enum status lfsx_check(struct blockdev *device, const struct lfsx_check_options *options,
                        struct lfsx_check_summary *summary);
 
@@ -317,12 +317,26 @@ enum lfsx_repair_level {
     LFSX_REPAIR_ALL    /* also what gives up what cannot be read */
 };
 
-/* Bytes of a volume that a repair could not bring back. */
+enum lfsx_loss_kind {
+    LFSX_LOSS_BYTES,      /* of a volume or of a share's file */
+    LFSX_LOSS_FILE,       /* a name in a share, and all of what it named */
+    LFSX_LOSS_ATTRIBUTES, /* extended attributes of an inode of a share, one or more */
+    LFSX_LOSS_ITEMS       /* of a share's inodes inode..last_inode some may be gone, and names in
+                             them, attributes and sizes be missing or older; their bytes only where
+                             that is said, too */
+};
+
+/* What a repair could not bring back. */
 struct lfsx_loss {
-    const char *volume; /* its name after the repair */
-    uint64_t offset;
-    uint64_t length; /* bytes */
-    bool doubtful;   /* they may be an older version; else they read as zeros now */
+    enum lfsx_loss_kind kind;
+    const char *volume; /* or share: its name after the repair; "NAME@SNAPSHOT" of a snapshot */
+    const char *path;   /* in a share, after the repair, "" for its root; NULL: it is not known, or
+                           several. One that is very long begins with "..." */
+    uint64_t inode, last_inode; /* of a share: the same number twice, or, of LFSX_LOSS_ITEMS, all
+                                   from the one to the other; of a volume: 0 */
+    uint64_t offset;            /* of LFSX_LOSS_BYTES */
+    uint64_t length;            /* bytes */
+    bool doubtful;              /* they may be an older version; else they read as zeros now */
 };
 
 struct lfsx_repair_options {
@@ -345,7 +359,8 @@ struct lfsx_repair_summary {
 };
 
 /* Checks and, if there are findings, repairs the pool on the device, which is not open. Whatever
- * happens on the way, the device holds the old state or the new one. OK also when findings remain;
+ * happens on the way, the device holds the old state or the new one, or one in which some of what
+ * shares say against each other is mended and the rest is not yet. OK also when findings remain;
  * else as lfsx_check(), READ_ONLY, NO_SPACE (no room for the new nodes), NO_MEMORY (also: more than
  * memory_bytes would be needed, said in the log). */
 enum status lfsx_repair(struct blockdev *device, const struct lfsx_repair_options *options,

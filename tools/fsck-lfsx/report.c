@@ -68,20 +68,69 @@ static void begin_losses(struct report *report) {
     report->losses_begun = true;
 }
 
+static void print_json_loss(const struct lfsx_loss *loss) {
+    static const char *const kinds[] = {[LFSX_LOSS_BYTES] = "bytes",
+                                        [LFSX_LOSS_FILE] = "file",
+                                        [LFSX_LOSS_ATTRIBUTES] = "attributes",
+                                        [LFSX_LOSS_ITEMS] = "items"};
+    fputs("\n  {\"volume\": ", stdout);
+    json_print_string(loss->volume);
+    printf(", \"kind\": \"%s\"", kinds[loss->kind]);
+    if (loss->inode != 0) {
+        fputs(", \"path\": ", stdout);
+        if (loss->path == NULL)
+            fputs("null", stdout);
+        else
+            json_print_string(loss->path);
+        printf(", \"inode\": %" PRIu64 ", \"last_inode\": %" PRIu64, loss->inode, loss->last_inode);
+    }
+    if (loss->kind == LFSX_LOSS_BYTES)
+        printf(", \"offset\": %" PRIu64 ", \"length\": %" PRIu64, loss->offset, loss->length);
+    printf(", \"doubtful\": %s}", loss->doubtful ? "true" : "false");
+}
+
+/* "share home, file a/b (inode 12)" */
+static void print_place(const struct lfsx_loss *loss) {
+    printf("lost: %s %s", loss->inode == 0 ? "volume" : "share", loss->volume);
+    if (loss->inode == 0)
+        return;
+    if (loss->inode != loss->last_inode)
+        printf(", inodes %" PRIu64 "..%" PRIu64, loss->inode, loss->last_inode);
+    else if (loss->path == NULL)
+        printf(", inode %" PRIu64, loss->inode);
+    else
+        printf(", %s (inode %" PRIu64 ")", loss->path[0] == '\0' ? "/" : loss->path, loss->inode);
+}
+
+static void print_loss(const struct lfsx_loss *loss) {
+    print_place(loss);
+    switch (loss->kind) {
+    case LFSX_LOSS_FILE:
+        puts(": all of it");
+        break;
+    case LFSX_LOSS_ATTRIBUTES:
+        puts(": extended attributes");
+        break;
+    case LFSX_LOSS_ITEMS:
+        puts(": some may be gone; names in them, attributes and sizes may be missing or older");
+        break;
+    default:
+        printf(", bytes %" PRIu64 "..%" PRIu64 "%s\n", loss->offset,
+               loss->offset + loss->length - 1,
+               loss->doubtful ? ": they may be an older version"
+                              : ": they read as zeros now, as they also do where nothing was");
+    }
+}
+
 void report_loss(void *context, const struct lfsx_loss *loss) {
     struct report *report = context;
     clear_bar(report);
     begin_losses(report);
     if (report->json) {
-        printf("%s\n  {\"volume\": ", report->losses > 0 ? "," : "");
-        json_print_string(loss->volume);
-        printf(", \"offset\": %" PRIu64 ", \"length\": %" PRIu64 ", \"doubtful\": %s}",
-               loss->offset, loss->length, loss->doubtful ? "true" : "false");
+        fputs(report->losses > 0 ? "," : "", stdout);
+        print_json_loss(loss);
     } else {
-        printf("lost: volume %s, bytes %" PRIu64 "..%" PRIu64 "%s\n", loss->volume, loss->offset,
-               loss->offset + loss->length - 1,
-               loss->doubtful ? ": they may be an older version"
-                              : ": they read as zeros now, as they also do where nothing was");
+        print_loss(loss);
     }
     report->losses++;
 }
@@ -122,13 +171,6 @@ static void end_json(const struct report *report, enum status status,
            "},\n",
            summary->findings, summary->nodes, summary->data_blocks, summary->dead_blocks,
            summary->datasets, summary->snapshots, summary->used_blocks, summary->total_blocks);
-    printf(" \"memory\": {\"limit_bytes\": ");
-    if (report->limit > 0)
-        printf("%" PRIu64, report->limit);
-    else
-        fputs("null", stdout);
-    printf(", \"peak_bytes\": %" PRIu64 ", \"scratch_bytes\": %" PRIu64 "},\n",
-           summary->memory_peak, summary->scratch_bytes);
     if (report->size_after > 0)
         printf(" \"grown\": {\"before_bytes\": %" PRIu64 ", \"after_bytes\": %" PRIu64 "},\n",
                report->size_before, report->size_after);
@@ -143,14 +185,6 @@ static void end_growth(const struct report *report) {
     else if (report->size_after > 0)
         printf("%s: has %s, and there is no room for it to grow\n", report->path,
                format_bytes(after, report->size_after));
-}
-
-static void end_memory(const struct report *report, const struct lfsx_check_summary *summary) {
-    char peak[FORMAT_BYTES_SIZE], scratch[FORMAT_BYTES_SIZE];
-    if (report->limit > 0)
-        printf("%s: took %s of memory and %s of scratch space\n", report->path,
-               format_bytes(peak, summary->memory_peak),
-               format_bytes(scratch, summary->scratch_bytes));
 }
 
 static void end_text(const struct report *report, const struct lfsx_repair_summary *repaired,
@@ -183,10 +217,8 @@ void report_end(struct report *report, enum status status,
         end_json(report, status, summary, repair_wanted, exit_status);
     else if (status == STATUS_OK)
         end_text(report, summary, repair_wanted);
-    if (!report->json) {
-        end_memory(report, &summary->check);
+    if (!report->json)
         end_growth(report);
-    }
     fflush(stdout);
     if (status != STATUS_OK)
         fprintf(stderr, "fsck.lfsx: %s could not be checked: %s\n", report->path,

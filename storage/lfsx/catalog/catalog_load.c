@@ -101,6 +101,9 @@ static enum status look_size(void *context, struct btree_cursor *cursor) {
     struct dataset *d = context;
     struct key key = {.inode = DISK_ROOT_INODE, .type = DISK_TYPE_INODE};
     enum status status = btree_find(&d->tree, &key, cursor);
+    bool mended = d->kind == DISK_DATASET_SHARE && d->pool->mending;
+    if (mended && (status == STATUS_OK || status == STATUS_NOT_FOUND))
+        return STATUS_OK;
     if (status != STATUS_OK)
         return status == STATUS_NOT_FOUND ? STATUS_CORRUPT : status;
     struct item item = btree_item(cursor);

@@ -146,6 +146,8 @@ static const struct journal_data journal_data = {.begin = begin_data, .end = end
 
 /* Starts what works in the background. */
 static enum status start_threads(struct lfsx_pool *pool) {
+    if (pool->mending)
+        return STATUS_OK;
     enum status status = prefetch_start(pool);
     if (status == STATUS_OK && !pool->read_only)
         status = staging_start(pool);
@@ -208,8 +210,8 @@ static enum status load(struct lfsx_pool *pool, const struct superblock *superbl
     return status;
 }
 
-enum status lfsx_pool_open(struct blockdev *device, const struct lfsx_open_options *options,
-                           struct lfsx_pool **out) {
+static enum status open_pool(struct blockdev *device, const struct lfsx_open_options *options,
+                             bool mending, struct lfsx_pool **out) {
     bool read_only = options != NULL && (options->flags & LFSX_OPEN_READ_ONLY) != 0;
     if (device->limits.read_only && !read_only)
         return STATUS_READ_ONLY;
@@ -227,6 +229,7 @@ enum status lfsx_pool_open(struct blockdev *device, const struct lfsx_open_optio
         status = pool_new(device, &label, options, &pool);
     if (status != STATUS_OK)
         return status;
+    pool->mending = mending;
     status = load(pool, &superblock);
     if (status != STATUS_OK) {
         pool_free(pool);
@@ -234,6 +237,16 @@ enum status lfsx_pool_open(struct blockdev *device, const struct lfsx_open_optio
     }
     *out = pool;
     return STATUS_OK;
+}
+
+enum status lfsx_pool_open(struct blockdev *device, const struct lfsx_open_options *options,
+                           struct lfsx_pool **out) {
+    return open_pool(device, options, false, out);
+}
+
+enum status pool_open_to_mend(struct blockdev *device, const struct lfsx_open_options *options,
+                              struct lfsx_pool **out) {
+    return open_pool(device, options, true, out);
 }
 
 enum status lfsx_pool_close(struct lfsx_pool *pool) {

@@ -11,4 +11,14 @@ enum status pool_new(struct blockdev *device, const struct label *label,
 /* Releases it and its datasets; the allocator is its owner's to destroy before. */
 void pool_free(struct lfsx_pool *pool);
 
+/*
+ * Opens a pool whose shares are about to be mended (repair/share_mend.h). Their root directories
+ * may be missing, and what the journal says of them need not fit what there is: a file that is
+ * written to and not there is made, without a name, and what is removed need not be there. No
+ * thread works in the background: nothing is freed, and no snapshot taken by schedule, but by
+ * request. As lfsx_pool_open(); lfsx_pool_close() ends it, too.
+ */
+enum status pool_open_to_mend(struct blockdev *device, const struct lfsx_open_options *options,
+                              struct lfsx_pool **pool);
+
 #endif

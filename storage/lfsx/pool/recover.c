@@ -56,6 +56,41 @@ static enum status open_share_file(struct dataset *dataset, uint64_t inode, stru
     return status == STATUS_NOT_FOUND ? STATUS_CORRUPT : status;
 }
 
+/* A file that nobody can tell more of than that it was written to. */
+static enum status insert_inode(void *context, struct btree_cursor *cursor) {
+    const struct look *look = context;
+    struct btree *tree = look->file->tree;
+    struct key key = inode_key(look->file->inode);
+    uint64_t leaves;
+    enum status status = btree_prefetch(tree, &key, &key, cursor, &leaves);
+    struct update_need need = {0};
+    if (status == STATUS_OK) {
+        need.nodes = btree_nodes_needed(tree, leaves, 1);
+        status = pool_update_begin(tree->pool, &need);
+    }
+    if (status != STATUS_OK)
+        return status;
+    btree_insert(tree, &key, &look->item, sizeof look->item);
+    pool_update_end(tree->pool);
+    return STATUS_OK;
+}
+
+static enum status make_share_file(struct dataset *dataset, uint64_t inode) {
+    struct file file = {.dataset = dataset, .tree = &dataset->tree, .inode = inode};
+    struct look look = {.file = &file};
+    enum status status = pool_look(dataset->pool, look_up_inode, &look);
+    if (status != STATUS_NOT_FOUND)
+        return status == STATUS_OK ? STATUS_CORRUPT : status; /* something else is there */
+    le64 now = le64_make(os_wall_clock_ns());
+    look.item = (struct disk_inode){.mode = le32_make(DISK_MODE_REGULAR | 0600u),
+                                    .links = le32_make(1),
+                                    .modified_ns = now,
+                                    .changed_ns = now,
+                                    .accessed_ns = now,
+                                    .created_ns = now};
+    return pool_change(dataset->pool, insert_inode, &look);
+}
+
 /* CORRUPT: it is not there. */
 static enum status find_target(struct lfsx_pool *pool, uint64_t dataset_id, uint64_t inode,
                                struct target *target) {
@@ -127,12 +162,36 @@ static struct block_map map_of(const struct write_record *record) {
         .count = record->count, .blocks = words, .checksums = words + record->count};
 }
 
+/* As above; where a share is mended, a file that is not there is made. */
+static enum status find_written(struct lfsx_pool *pool, const struct write_record *record,
+                                struct target *target) {
+    enum status status = find_target(pool, record->dataset, record->inode, target);
+    struct dataset *dataset = dataset_find_id(pool, record->dataset);
+    if (status != STATUS_CORRUPT || !pool->mending || dataset == NULL ||
+        dataset->kind != DISK_DATASET_SHARE)
+        return status;
+    status = make_share_file(dataset, record->inode);
+    return status == STATUS_OK ? open_share_file(dataset, record->inode, &target->share_file)
+                               : status;
+}
+
+/* Where a share is mended, that what is there is no file was found before. */
+static enum status drop_write(struct lfsx_pool *pool, const struct write_record *record) {
+    for (uint64_t i = 0; i < record->count; i++)
+        alloc_data_cancel(&pool->allocator, le64_get(record->blocks[i]), 1);
+    log_warning("lfsx", "%s: the journal says that inode %llu was written to, which is no file",
+                pool->device->name, (unsigned long long)record->inode);
+    return STATUS_OK;
+}
+
 static enum status replay_write(struct lfsx_pool *pool, const void *payload, uint32_t length) {
     struct write_record record;
     if (!parse_write(pool, payload, length, &record))
         return makes_no_sense(pool, "of a write is malformed");
     struct target target;
-    enum status status = find_target(pool, record.dataset, record.inode, &target);
+    enum status status = find_written(pool, &record, &target);
+    if (status == STATUS_CORRUPT && pool->mending)
+        return drop_write(pool, &record);
     if (status == STATUS_CORRUPT)
         return makes_no_sense(pool, "of a write names what is not there");
     if (status != STATUS_OK)
@@ -141,6 +200,8 @@ static enum status replay_write(struct lfsx_pool *pool, const void *payload, uin
     struct block_map map = map_of(&record);
     struct file_growth growth = {record.size, record.modified_ns};
     uint64_t size = f->in_share ? record.size : f->size;
+    if (pool->mending && f->in_share)
+        size = MATH_MAX(size, f->size);
     if (size >= f->size && write_record_fits(record.first, record.count, size))
         status = file_replace(f, record.first, &map, &growth);
     else
@@ -156,6 +217,8 @@ static enum status replay_punch(struct lfsx_pool *pool, const void *payload, uin
     struct target target;
     enum status status =
         find_target(pool, le64_get(record->dataset), le64_get(record->inode), &target);
+    if (status == STATUS_CORRUPT && pool->mending)
+        return STATUS_OK;
     if (status == STATUS_CORRUPT)
         return makes_no_sense(pool, "of a trim names what is not there");
     if (status != STATUS_OK)

@@ -64,7 +64,9 @@ static void add_snapshot(struct repair_loader *loader, const struct repair_tree 
     record.disk.node_blocks = le64_make(tree->nodes);
     record.disk.data_blocks = le64_make(tree->data);
     record.disk.shared_blocks = le64_make(tree->shared);
-    if (tree->size != 0 && !repair_is_gone(tree))
+    if (tree->in_share)
+        record.disk.size = le64_make(0);
+    else if (tree->size != 0 && !repair_is_gone(tree))
         record.disk.size = le64_make(tree->size);
     memcpy(record.disk.name, tree->name, length);
     struct key key = {tree->id, tree->epoch, DISK_TYPE_SNAPSHOT};

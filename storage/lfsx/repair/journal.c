@@ -77,14 +77,14 @@ enum status repair_keep_journal(struct repair *repair) {
     return status;
 }
 
-/* The live tree that a record is about; NULL if there is no such file, or if it is one of a share
- * that lost a part of its tree: the record may speak of just that. */
+/* The live tree that a record is about; NULL if there is no such file. What a record of a share
+ * says of what that lost is seen when the share is mended (share_mend.c). */
 static struct repair_tree *target_of(const struct repair *repair, uint64_t id, uint64_t inode) {
     struct repair_tree *head = repair_find_tree(repair, id, REPAIR_HEAD);
     if (head == NULL)
         return NULL;
     if (head->disk.kind == DISK_DATASET_SHARE)
-        return inode > DISK_ROOT_INODE && head->ranges == 0 ? head : NULL;
+        return inode > DISK_ROOT_INODE ? head : NULL;
     return inode == DISK_ROOT_INODE ? head : NULL;
 }
 

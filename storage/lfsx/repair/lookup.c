@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a tree that is not being built says of a block of its file. Extents that begin in a leaf may
+ * What a tree that is not being built says of a block of a file. Extents that begin in a leaf may
  * reach into the keys of the next one, and of a lost one nobody knows; so what a lost leaf is
  * before may be lost as well.
  */
@@ -51,12 +51,12 @@ static bool covers(const struct repair_lookup *lookup, const struct key *key) {
 }
 
 /* The extent that covers the block, if it is the last one at or before it in the leaf. */
-static struct repair_place look(const struct repair_lookup *lookup, uint64_t offset,
+static struct repair_place look(const struct repair_lookup *lookup, uint64_t inode, uint64_t offset,
                                 unsigned index) {
     struct item item = node_item(lookup->leaf, index);
     const struct disk_extent *extent = item.value;
     struct repair_place place = {.content = REPAIR_HOLE};
-    if (item.key.type != DISK_TYPE_EXTENT || item.key.inode != DISK_ROOT_INODE ||
+    if (item.key.type != DISK_TYPE_EXTENT || item.key.inode != inode ||
         offset - item.key.offset >= le32_get(extent->block_count))
         return place;
     uint64_t at = offset - item.key.offset;
@@ -64,21 +64,21 @@ static struct repair_place look(const struct repair_lookup *lookup, uint64_t off
                                  le64_get(extent->checksums[at])};
 }
 
-struct repair_place repair_lookup(struct repair_lookup *lookup, uint64_t offset) {
-    struct key key = {DISK_ROOT_INODE, offset, DISK_TYPE_EXTENT};
+struct repair_place repair_lookup(struct repair_lookup *lookup, uint64_t inode, uint64_t offset) {
+    struct key key = {inode, offset, DISK_TYPE_EXTENT};
     for (;;) {
         if (!covers(lookup, &key))
             descend(lookup, &key);
         if (lookup->is_lost)
             return (struct repair_place){.content = REPAIR_LOST};
-        struct key behind = {DISK_ROOT_INODE, key.offset + 1, DISK_TYPE_EXTENT};
+        struct key behind = {inode, key.offset + 1, DISK_TYPE_EXTENT};
         unsigned index = node_lower_bound(lookup->leaf, &behind);
         if (index > 0)
-            return look(lookup, offset, index - 1);
+            return look(lookup, inode, offset, index - 1);
         /* It may be in the leaf before. */
         const struct key *low = &lookup->bounds.low;
-        if (lookup->bounds.is_root || low->type != DISK_TYPE_EXTENT || low->offset == 0 ||
-            low->offset > key.offset || offset - low->offset >= DISK_EXTENT_MAX)
+        if (lookup->bounds.is_root || low->inode != inode || low->type != DISK_TYPE_EXTENT ||
+            low->offset == 0 || low->offset > key.offset || offset - low->offset >= DISK_EXTENT_MAX)
             return (struct repair_place){.content = REPAIR_HOLE};
         key.offset = low->offset - 1;
     }

@@ -47,14 +47,16 @@ static void settle(struct repair *repair, struct repair_tree *tree) {
         return;
     struct item item = node_item(leaf, node_count(leaf) - 1);
     const struct disk_extent *extent = item.value;
-    if (item.key.type == DISK_TYPE_EXTENT)
-        tree->settled = item.key.offset + le32_get(extent->block_count);
+    if (item.key.type != DISK_TYPE_EXTENT)
+        return;
+    tree->settled = item.key.offset + le32_get(extent->block_count);
+    tree->settled_file = item.key.inode;
 }
 
 /* The last extent of a lost range may have reached beyond its keys, up to the next one. */
 static void keep(struct repair *repair, struct repair_tree *tree, const struct pointer *pointer) {
     const struct disk_node *leaf =
-        tree->settled == 0 ? NULL : edge_leaf(repair, tree, *pointer, false);
+        tree->settled == 0 || tree->in_share ? NULL : edge_leaf(repair, tree, *pointer, false);
     if (leaf != NULL)
         repair_lose(repair, tree, tree->settled,
                     MATH_MIN(node_key(leaf, 0).offset, tree->settled + DISK_EXTENT_MAX), false);
@@ -82,13 +84,16 @@ static void rewrite(struct repair *repair, struct repair_tree *tree, const struc
     const struct repair_range *lost = find_range(repair, tree, pointer, bounds);
     if (lost != NULL) {
         settle(repair, tree);
-        if (repair->failure == STATUS_OK)
+        if (repair->failure == STATUS_OK && tree->in_share)
+            repair_share_salvage(repair, lost);
+        else if (repair->failure == STATUS_OK)
             repair_salvage(repair, tree, lost, loader);
         return;
     }
     if (!repair_is_tainted(repair, pointer->block)) {
         struct key key = bounds->low;
-        if (pointer->level == 0 && tree->settled > key.offset) { /* something reached beyond it */
+        if (pointer->level == 0 && !tree->in_share &&
+            tree->settled > key.offset) { /* something reached beyond it */
             const struct disk_node *leaf = edge_leaf(repair, tree, *pointer, false);
             key = leaf == NULL ? key : node_key(leaf, 0);
         }
@@ -116,7 +121,9 @@ static void rebuild_tree(struct repair *repair, struct repair_tree *tree) {
     uint64_t owner = tree->id;
     if (repair_loader_start(&loader, repair, owner, repair_birth(repair, tree)) != STATUS_OK)
         return;
-    rewrite(repair, tree, &tree->root, &everything, &loader);
+    if (!tree->in_share || repair_share_begin(repair, tree, &loader) == STATUS_OK)
+        rewrite(repair, tree, &tree->root, &everything, &loader);
+    repair_share_end(repair);
     tree->root = repair_loader_end(&loader);
     repair_find_tree(repair, tree->id, REPAIR_HEAD)->recount = true;
 }
@@ -131,9 +138,13 @@ static void judge(struct repair *repair, struct repair_tree *tree) {
     le64 said = repair_is_head(tree) ? tree->disk.data_blocks : tree->snapshot.data_blocks;
     bool complete =
         !tree->found && !doubtful && !repair->superblock_lost && tree->data == le64_get(said);
-    if (complete)
+    if (complete && !tree->in_share)
         tree->losses.count = 0;
-    repair_say(repair, "%s %s: built its tree anew%s", repair_is_head(tree) ? "volume" : "snapshot",
+    complete = tree->losses.count == 0;
+    repair_say(repair, "%s %s: built its tree anew%s",
+               !repair_is_head(tree) ? "snapshot"
+               : tree->in_share      ? "share"
+                                     : "volume",
                repair_name(repair, tree, name), complete ? "; all of its data was found" : "");
 }
 

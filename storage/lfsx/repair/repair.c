@@ -10,7 +10,7 @@
 /* What the check before the repair found. */
 struct found {
     const struct lfsx_repair_options *options; /* NULL: only counts */
-    uint64_t label, label_lost, journal, maps, trees, counts, others;
+    uint64_t label, label_lost, journal, maps, trees, counts, shares, others;
 };
 
 static void forward_progress(void *context, uint64_t done, uint64_t total) {
@@ -29,7 +29,21 @@ static bool is_count(uint32_t number) {
     case CHECK_DATASET_ORIGIN:
         return true;
     default:
-        return number >= CHECK_SNAPSHOT_BLOCKS;
+        return number >= CHECK_SNAPSHOT_BLOCKS && number <= CHECK_DEAD_UNNAMED;
+    }
+}
+
+/* What may be wrong with a share whose trees are whole. */
+static bool is_of_share(uint32_t number) {
+    switch (number) {
+    case CHECK_NAME_HASH:
+    case CHECK_INODE_MISSING:
+    case CHECK_INODE_LINKS:
+    case CHECK_EXTENT_BEHIND_END:
+        return true;
+    default:
+        return (number >= CHECK_INODE_NUMBER && number <= CHECK_ITEM_STRAY) ||
+               number >= CHECK_ENTRY_WRONG;
     }
 }
 
@@ -60,6 +74,7 @@ static void sort_finding(void *context, const struct lfsx_finding *finding) {
         break;
     default:
         found->counts += is_count(finding->number);
+        found->shares += is_of_share(finding->number);
         if ((finding->number >= CHECK_NODE_UNREADABLE && finding->number < CHECK_DATA_UNREADABLE) ||
             finding->number >= CHECK_SNAPSHOT_DATASET)
             found->trees++;
@@ -211,7 +226,7 @@ static void begin_tree(struct repair_tree *tree) {
     tree->nodes = le64_get(head ? tree->disk.node_blocks : tree->snapshot.node_blocks);
     tree->data = le64_get(head ? tree->disk.data_blocks : tree->snapshot.data_blocks);
     tree->shared = le64_get(head ? tree->disk.shared_blocks : tree->snapshot.shared_blocks);
-    tree->file_end = tree->size = tree->ranges = 0;
+    tree->file = tree->file_end = tree->size = tree->ranges = 0;
     tree->recount = false;
 }
 
@@ -270,7 +285,7 @@ static void report_losses(struct repair *repair, const struct repair_tree *tree)
     char name[REPAIR_NAME_SIZE];
     for (uint64_t i = 0; i < tree->losses.count; i++) {
         uint64_t end = MATH_MIN(losses[i].end, blocks);
-        if (losses[i].first >= end)
+        if (losses[i].first >= end) /* also of shares: share_report.c */
             continue;
         uint64_t offset = losses[i].first * DISK_BLOCK_SIZE;
         struct lfsx_loss loss = {.volume = repair_name(repair, tree, name),
@@ -307,24 +322,6 @@ static void write_state(struct repair *repair, const struct found *found, bool l
                    (unsigned long long)super.checkpoint);
 }
 
-/* What can be done for volumes cannot yet be done for shares: then nothing is. */
-static bool is_beyond(struct repair *repair) {
-    const struct repair_tree *trees = repair->trees.items;
-    bool beyond = false;
-    char name[REPAIR_NAME_SIZE];
-    for (uint64_t i = 0; i < repair->trees.count; i++) {
-        const struct repair_tree *head = repair_find_tree(repair, trees[i].id, REPAIR_HEAD);
-        if (head == NULL || head->disk.kind != DISK_DATASET_SHARE || trees[i].ranges == 0)
-            continue;
-        repair_say(repair,
-                   "share %s: a part of its tree is damaged, which this program cannot mend: "
-                   "changed nothing",
-                   repair_name(repair, &trees[i], name));
-        beyond = true;
-    }
-    return beyond;
-}
-
 static bool has_bad_dead_tree(const struct repair *repair) {
     const struct repair_tree *trees = repair->trees.items;
     for (uint64_t i = 0; i < repair->trees.count; i++)
@@ -340,8 +337,7 @@ static void repair_state(struct repair *repair, const struct found *found) {
     if (repair->failure == STATUS_OK)
         repair_walk(repair);
     bool lost = repair->ranges.count > 0 || has_bad_dead_tree(repair);
-    if (repair->failure != STATUS_OK ||
-        (!all && (lost || found->trees > 0 || found->journal > 0)) || is_beyond(repair))
+    if (repair->failure != STATUS_OK || (!all && (lost || found->trees > 0 || found->journal > 0)))
         return;
     if (repair->ranges.count > 0)
         repair_scan(repair);
@@ -370,20 +366,17 @@ static enum status run(struct repair *repair, const struct found *found) {
         status = repair_labels(repair);
     if (status == STATUS_OK)
         status = repair_choose(repair);
-    if (status != STATUS_OK) {
-        repair_release(repair);
+    if (status != STATUS_OK)
         return status == STATUS_CORRUPT ? STATUS_OK : status;
-    }
     if (found->maps > 0 || found->trees > 0 || found->journal > 0 || repair->superblock_lost)
         repair_state(repair, found);
     if (repair->failure == STATUS_OK)
         repair_ring(repair);
-    repair_release(repair);
     return repair->failure;
 }
 
 static enum status check_again(struct blockdev *device, const struct lfsx_repair_options *options,
-                               struct lfsx_repair_summary *summary) {
+                               struct lfsx_repair_summary *summary, uint64_t *shares) {
     struct found found = {0};
     struct lfsx_check_summary check;
     struct lfsx_check_options quiet = {.data = options->data,
@@ -393,7 +386,21 @@ static enum status check_again(struct blockdev *device, const struct lfsx_repair
                                        .context = &found};
     enum status status = lfsx_check(device, &quiet, &check);
     summary->remaining = check.findings;
+    *shares = found.shares;
     return status;
+}
+
+/* What shares say can be mended when everything around them is whole. */
+static enum status finish(struct repair *repair) {
+    uint64_t shares = 0;
+    const struct lfsx_repair_options *options = repair->options;
+    enum status status = check_again(repair->device, options, repair->summary, &shares);
+    bool needed = shares > 0 || repair_has_lost_shares(repair);
+    if (status != STATUS_OK || options->level != LFSX_REPAIR_ALL || !needed)
+        return status;
+    status = repair_mend_shares(repair);
+    return status == STATUS_OK ? check_again(repair->device, options, repair->summary, &shares)
+                               : status;
 }
 
 enum status lfsx_repair(struct blockdev *device, const struct lfsx_repair_options *options,
@@ -425,5 +432,8 @@ enum status lfsx_repair(struct blockdev *device, const struct lfsx_repair_option
             return status;
     }
     status = run(&repair, &found);
-    return status == STATUS_OK ? check_again(device, options, summary) : status;
+    if (status == STATUS_OK)
+        status = finish(&repair);
+    repair_release(&repair);
+    return status;
 }

@@ -46,10 +46,13 @@ struct repair_candidate {
     bool proven; /* the allocation map says that it is in use: it is not an old version */
 };
 
-/* Bytes of a volume, in blocks. */
+/* Bytes of a volume, or of a share's file, in blocks; or items of a share. */
 struct repair_loss {
     uint64_t first, end;
     bool doubtful; /* maybe an older version; else lost */
+    uint64_t inode,
+        last; /* of a share: the file, twice; or inodes of which anything but the content
+                 may be lost, and `end` is 0. Of a volume, or all of a share: 0 */
 };
 
 /*
@@ -67,10 +70,12 @@ struct repair_tree {
     struct pointer root;
     uint64_t since; /* what was born then or before is an older tree's, too */
     uint64_t nodes, data, shared;
-    uint64_t file_end; /* blocks: behind the last extent that was seen */
-    uint64_t size;     /* bytes; 0: no inode was found */
-    uint64_t ranges;   /* number of its lost ranges */
-    uint64_t settled;  /* blocks: how far rebuilding came; 0 after a part that stayed */
+    bool in_share;
+    uint64_t file, file_end; /* inode; blocks: behind the last extent that was seen of it */
+    uint64_t size;           /* bytes, of a volume; 0: no inode was found */
+    uint64_t ranges;         /* number of its lost ranges */
+    uint64_t settled; /* blocks, of a volume: how far rebuilding came; 0 after a part that stayed */
+    uint64_t settled_file; /* of a share: `settled` is of this inode */
     bool has_stayed;
     struct pointer stayed;      /* the last part that did */
     bool found;                 /* by the scan: its record was lost */
@@ -85,6 +90,8 @@ struct repair_schedule {
     uint16_t length;
     unsigned char value[DISK_SCHEDULE_RULES_MAX * sizeof(struct disk_schedule_rule)];
 };
+
+struct repair_share;
 
 struct repair {
     struct blockdev *device;
@@ -114,7 +121,9 @@ struct repair {
     bool quiet;                        /* what is done now is only tried */
     bool dropped;                      /* datasets that were being deleted are gone */
     uint64_t scan_owner;               /* whose nodes the scan met last, */
-    bool scan_wanted;                  /* and whether it wants them */
+    bool scan_wanted;                  /* and whether it wants them, */
+    bool scan_inner;                   /* inner ones too */
+    struct repair_share *share;        /* of the share's tree that is built anew */
     struct disk_node *path[DISK_LEVEL_MAX + 1];
     struct disk_node *page;
     void *data;
@@ -301,9 +310,25 @@ struct pointer repair_loader_end(struct repair_loader *loader);
 void repair_salvage(struct repair *repair, struct repair_tree *tree,
                     const struct repair_range *range, struct repair_loader *loader);
 
+/* ---- repair/share_salvage.c: the same for a share's tree ---- */
+
+/* Before the tree is built anew, and afterwards. */
+enum status repair_share_begin(struct repair *repair, struct repair_tree *tree,
+                               struct repair_loader *loader);
+void repair_share_end(struct repair *repair);
+void repair_share_salvage(struct repair *repair, const struct repair_range *range);
+
+/* ---- repair/share_mend.c ---- */
+
+/* When all trees are whole: mends what shares say, as far as the pool can be opened, and reports
+ * what they lost. */
+enum status repair_mend_shares(struct repair *repair);
+/* Whether a share lost anything that is to be reported, or may not fit the journal. */
+bool repair_has_lost_shares(const struct repair *repair);
+
 /* ---- repair/lookup.c ---- */
 
-/* What a tree says of one block of its file. */
+/* What a tree says of one block of a file. */
 enum repair_content { REPAIR_LOST, REPAIR_HOLE, REPAIR_DATA };
 struct repair_place {
     enum repair_content content;
@@ -321,7 +346,7 @@ struct repair_lookup {
 };
 enum status repair_lookup_start(struct repair_lookup *lookup, struct repair *repair,
                                 const struct repair_tree *tree);
-struct repair_place repair_lookup(struct repair_lookup *lookup, uint64_t offset);
+struct repair_place repair_lookup(struct repair_lookup *lookup, uint64_t inode, uint64_t offset);
 void repair_lookup_end(struct repair_lookup *lookup);
 
 /* ---- repair/rebuild.c ---- */

@@ -291,7 +291,7 @@ static bool may_have(struct salvage *s, const struct item *item, uint64_t index,
     if (offset < s->from || offset >= s->until || is_regained(s, offset))
         return false;
     if (s->older != NULL && le64_get(extent->birth) <= s->tree->since) {
-        struct repair_place place = repair_lookup(s->older, offset);
+        struct repair_place place = repair_lookup(s->older, DISK_ROOT_INODE, offset);
         *shared = place.content == REPAIR_DATA;
         bool known = s->drops_known && le64_get(extent->birth) > s->foreign;
         if (place.content == REPAIR_HOLE || (*shared && (place.block != block || known)))

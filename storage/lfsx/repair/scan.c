@@ -24,12 +24,16 @@ static bool may_own(const struct repair *repair, uint64_t owner, uint64_t id) {
     return true;
 }
 
-static bool is_owner_wanted(const struct repair *repair, uint64_t owner) {
+/* Of shares inner nodes, too: their number tells whether all leaves were found. */
+static void judge_owner(struct repair *repair, uint64_t owner) {
     const struct repair_tree *trees = repair->trees.items;
+    repair->scan_owner = owner;
+    repair->scan_wanted = repair->scan_inner = false;
     for (uint64_t i = 0; i < repair->trees.count; i++)
-        if (trees[i].ranges > 0 && may_own(repair, owner, trees[i].id))
-            return true;
-    return false;
+        if (trees[i].ranges > 0 && may_own(repair, owner, trees[i].id)) {
+            repair->scan_wanted = true;
+            repair->scan_inner |= trees[i].in_share;
+        }
 }
 
 /* Of what the catalog does not name, inner nodes too: one of them is the root. */
@@ -41,11 +45,19 @@ static bool is_wanted(struct repair *repair, const struct disk_node *node) {
         return false;
     if (repair->catalog_lost)
         return true;
-    if (owner != repair->scan_owner) {
-        repair->scan_owner = owner;
-        repair->scan_wanted = is_owner_wanted(repair, owner);
-    }
-    return repair->scan_wanted && node->level == 0;
+    if (owner != repair->scan_owner)
+        judge_owner(repair, owner);
+    return repair->scan_wanted && (node->level == 0 || repair->scan_inner);
+}
+
+/* Where a lost node should be, there is that node or an older version. */
+static bool is_stale(const struct repair *repair, const struct pointer *pointer) {
+    const struct repair_range *ranges = repair->ranges.items;
+    for (uint64_t i = 0; i < repair->ranges.count; i++)
+        if (ranges[i].pointer.block == pointer->block &&
+            ranges[i].pointer.checksum != pointer->checksum)
+            return true;
+    return false;
 }
 
 static void look_at(struct repair *repair, const struct disk_node *node, uint64_t block) {
@@ -65,7 +77,8 @@ static void look_at(struct repair *repair, const struct disk_node *node, uint64_
                                        .first = node_key(node, 0),
                                        .last = node_key(node, node_count(node) - 1),
                                        .proven = repair->known[block / DISK_REGION_BLOCKS] &&
-                                                 repair_bit(repair->old_used, block)};
+                                                 repair_bit(repair->old_used, block) &&
+                                                 !is_stale(repair, &pointer)};
 }
 
 static bool is_looked_at(struct repair *repair, uint64_t block, bool used_only) {

@@ -47,14 +47,15 @@ void repair_lose(struct repair *repair, struct repair_tree *tree, uint64_t first
     struct repair_loss *last = tree->losses.items;
     if (tree->losses.count > 0) {
         last += tree->losses.count - 1;
-        if (last->doubtful == doubtful && first >= last->first && first <= last->end) {
+        if (last->inode == 0 && last->doubtful == doubtful && first >= last->first &&
+            first <= last->end) {
             last->end = MATH_MAX(last->end, end);
             return;
         }
     }
     struct repair_loss *loss = repair_add(repair, &tree->losses, sizeof *loss);
     if (loss != NULL)
-        *loss = (struct repair_loss){first, end, doubtful};
+        *loss = (struct repair_loss){.first = first, .end = end, .doubtful = doubtful};
 }
 
 struct repair_tree *repair_older(const struct repair *repair, const struct repair_tree *tree) {
@@ -83,7 +84,9 @@ void repair_link(struct repair *repair) {
     struct repair_tree *trees = repair->trees.items;
     for (uint64_t i = 0; i < repair->trees.count; i++) {
         const struct repair_tree *older = repair_older(repair, &trees[i]);
+        const struct repair_tree *head = repair_find_tree(repair, trees[i].id, REPAIR_HEAD);
         trees[i].since = older == NULL ? 0 : older->epoch;
+        trees[i].in_share = head != NULL && head->disk.kind == DISK_DATASET_SHARE;
     }
 }
 

@@ -67,16 +67,16 @@ static bool is_shared(const struct walk *walk, uint64_t birth) {
 
 /* Whether all extents are in order, and their blocks free to be claimed or an older tree's. */
 static bool extents_are_free(struct walk *walk, const struct disk_node *leaf) {
+    uint64_t file = walk->tree == NULL ? 0 : walk->tree->file;
     uint64_t end = walk->tree == NULL ? 0 : walk->tree->file_end;
     for (unsigned i = 0; i < node_count(leaf); i++) {
         struct item item = node_item(leaf, i);
-        if (item.key.type == DISK_TYPE_INODE) /* a share has many files */
-            end = 0;
         if (item.key.type != DISK_TYPE_EXTENT)
             continue;
         const struct disk_extent *extent = item.value;
-        if (item.key.offset < end)
+        if (item.key.inode == file && item.key.offset < end)
             return false;
+        file = item.key.inode;
         end = item.key.offset + le32_get(extent->block_count);
         for (uint64_t j = 0;
              !is_shared(walk, le64_get(extent->birth)) && j < le32_get(extent->block_count); j++)
@@ -119,6 +119,7 @@ static void take_extent(struct walk *walk, const struct item *item) {
     uint64_t count = le32_get(extent->block_count);
     for (uint64_t i = 0; i < count; i++)
         repair_set(walk->repair->claimed, le64_get(extent->block) + i);
+    walk->tree->file = item->key.inode;
     walk->tree->file_end = item->key.offset + count;
 }
 
@@ -134,8 +135,8 @@ static void take_item(struct walk *walk, const struct item *item) {
         take_schedule(walk->repair, item);
         break;
     case DISK_TYPE_INODE:
-        walk->tree->size = le64_get(((const struct disk_inode *)item->value)->size);
-        walk->tree->file_end = 0; /* a share has many files */
+        if (!walk->tree->in_share)
+            walk->tree->size = le64_get(((const struct disk_inode *)item->value)->size);
         break;
     case DISK_TYPE_EXTENT:
         take_extent(walk, item);
@@ -219,6 +220,8 @@ void repair_walk_tree(struct repair *repair, struct repair_tree *tree) {
         return;
     walk_node(&walk, &tree->root, &everything);
     const struct repair_tree *older = repair_older(repair, tree);
+    if (tree->in_share)
+        return;
     if (tree->size == 0 && !repair_is_head(tree))
         tree->size = le64_get(tree->snapshot.size);
     if (tree->size == 0 && tree->ranges == 0 && older != NULL)

@@ -57,7 +57,8 @@ void inode_content_changed(struct file *file, uint64_t added, uint64_t end, uint
     ASSERT(status == STATUS_OK); /* prefetched */
     uint64_t blocks = le64_get(item.data_blocks) + added;
     if (blocks > DISK_FILE_BLOCKS_MAX) {
-        pool_contradiction(file->dataset->pool);
+        if (!file->dataset->pool->mending) /* which counts them anew */
+            pool_contradiction(file->dataset->pool);
         blocks = 0;
     }
     file->size = MATH_MAX(file->size, end);

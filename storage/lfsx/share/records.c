@@ -178,7 +178,8 @@ static enum status resolve(struct application *a, struct btree_cursor *cursor) {
         if (status != STATUS_OK && status != STATUS_NOT_FOUND)
             return status;
         change->exists = status == STATUS_OK;
-        if (!change->exists && (change->value == NULL || (change->touched && !change->stripped)))
+        if (!change->exists && !a->dataset->pool->mending &&
+            (change->value == NULL || (change->touched && !change->stripped)))
             return STATUS_CORRUPT;
         if (!change->stripped && !change->touched)
             continue;
@@ -204,8 +205,10 @@ static void change_tree(const struct application *a) {
     struct btree *tree = &a->dataset->tree;
     for (size_t i = 0; i < a->count; i++) {
         const struct change *change = &a->changes[i];
-        if (change->value == NULL)
+        if (change->value == NULL && change->exists)
             btree_remove(tree, &change->key);
+        else if (change->value == NULL)
+            continue; /* mending */
         else if (change->exists)
             btree_replace(tree, &change->key, new_value(a, i), change->length);
         else

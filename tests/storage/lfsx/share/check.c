@@ -4,99 +4,9 @@
  * its number, and a pool with it opens, and is read and written without harm.
  */
 #include "storage/lfsx/check/check_findings.h"
-#include "storage/lfsx/share/share.h"
-#include "tests/storage/lfsx/sharetest.h"
+#include "tests/storage/lfsx/sharescene.h"
 
 #define ROOT LFSX_ROOT
-
-struct scene {
-    struct sharetest test;
-    uint64_t directory, file, link;
-    union {
-        struct disk_inode inode;
-        struct disk_entry entry;
-        unsigned char bytes[DISK_VALUE_MAX];
-    } value; /* of the item looked at last */
-    uint16_t length;
-};
-
-static void start(struct scene *s) {
-    memset(s, 0, sizeof *s);
-    sharetest_start(&s->test, 32ull << 20);
-    s->directory = sharetest_mkdir(&s->test, ROOT, "directory");
-    s->file = sharetest_create(&s->test, s->directory, "file");
-    static char target[2500];
-    memset(target, 't', sizeof target);
-    struct lfsx_name to = {target, sizeof target};
-    assert_int_equal(lfsx_share_symlink(s->test.share, ROOT, sharetest_name("link"), to,
-                                        &sharetest_owner, &s->link, 0),
-                     STATUS_OK);
-    assert_int_equal(lfsx_share_xattr_set(s->test.share, s->file, sharetest_name("attribute"),
-                                          target, sizeof target, 0),
-                     STATUS_OK);
-    struct lfsx_file *file = sharetest_file(&s->test, s->file);
-    assert_int_equal(sharetest_write(file, 0, target, sizeof target, 0), STATUS_OK);
-    assert_int_equal(sharetest_write(file, 100000, target, sizeof target, 0), STATUS_OK);
-    lfsx_file_close(file);
-}
-
-/* ---- changing items behind the share's back ---- */
-
-static struct dataset *dataset_of(struct scene *s) {
-    return s->test.share->holding.dataset;
-}
-
-static void begin(struct scene *s) {
-    struct update_need need = {.nodes = 200};
-    os_rwlock_lock_exclusive(&s->test.pool->lock);
-    assert_int_equal(pool_update_begin(s->test.pool, &need), STATUS_OK);
-}
-
-static void end_update(struct scene *s) {
-    pool_update_end(s->test.pool);
-    os_rwlock_unlock_exclusive(&s->test.pool->lock);
-}
-
-/* The first item from this key on; its key is in *key. */
-static void look(struct scene *s, struct key *key) {
-    struct btree_cursor cursor;
-    os_rwlock_lock_shared(&s->test.pool->lock);
-    assert_int_equal(btree_seek(&dataset_of(s)->tree, key, &cursor), STATUS_OK);
-    struct item item = btree_item(&cursor);
-    memcpy(s->value.bytes, item.value, item.length);
-    s->length = item.length;
-    *key = item.key;
-    os_rwlock_unlock_shared(&s->test.pool->lock);
-}
-
-static void look_inode(struct scene *s, uint64_t inode) {
-    struct key key = inode_key(inode);
-    look(s, &key);
-}
-
-static void replace_inode(struct scene *s, uint64_t inode) {
-    struct key key = inode_key(inode);
-    begin(s);
-    btree_replace(&dataset_of(s)->tree, &key, s->value.bytes, s->length);
-    end_update(s);
-}
-
-static void insert(struct scene *s, struct key key) {
-    begin(s);
-    btree_insert(&dataset_of(s)->tree, &key, s->value.bytes, s->length);
-    end_update(s);
-}
-
-static void take(struct scene *s, struct key key) {
-    look(s, &key);
-    begin(s);
-    btree_remove(&dataset_of(s)->tree, &key);
-    end_update(s);
-}
-
-static struct key entry_key(uint64_t directory) {
-    return (struct key){.inode = directory, .type = DISK_TYPE_ENTRY};
-}
 
 /* ---- what must be found ---- */
 
@@ -170,54 +80,54 @@ static void assert_found(struct scene *s, uint32_t number) {
 static void links(void **state) {
     (void)state;
     struct scene s;
-    start(&s);
-    look_inode(&s, s.file);
+    scene_start(&s);
+    scene_look_inode(&s, s.file);
     s.value.inode.links = le32_make(3);
-    replace_inode(&s, s.file);
+    scene_replace_inode(&s, s.file);
     assert_found(&s, CHECK_INODE_LINKS);
 }
 
 static void a_name_too_few(void **state) {
     (void)state;
     struct scene s;
-    start(&s);
-    take(&s, entry_key(s.directory));
+    scene_start(&s);
+    scene_take(&s, scene_entry_key(s.directory));
     assert_found(&s, CHECK_INODE_LINKS);
 }
 
 static void names_of_nothing(void **state) {
     (void)state;
     struct scene s;
-    start(&s);
-    struct key key = entry_key(s.directory);
-    look(&s, &key);
+    scene_start(&s);
+    struct key key = scene_entry_key(s.directory);
+    scene_look(&s, &key);
     s.value.entry.target = le64_make(s.link + 1000);
-    begin(&s);
-    btree_replace(&dataset_of(&s)->tree, &key, s.value.bytes, s.length);
-    end_update(&s);
+    scene_begin(&s);
+    btree_replace(&scene_dataset_of(&s)->tree, &key, s.value.bytes, s.length);
+    scene_end_update(&s);
     assert_found(&s, CHECK_ENTRY_WRONG);
 }
 
 static void names_of_another_kind(void **state) {
     (void)state;
     struct scene s;
-    start(&s);
-    struct key key = entry_key(s.directory);
-    look(&s, &key);
+    scene_start(&s);
+    struct key key = scene_entry_key(s.directory);
+    scene_look(&s, &key);
     s.value.entry.kind = DISK_ENTRY_DIRECTORY;
-    begin(&s);
-    btree_replace(&dataset_of(&s)->tree, &key, s.value.bytes, s.length);
-    end_update(&s);
+    scene_begin(&s);
+    btree_replace(&scene_dataset_of(&s)->tree, &key, s.value.bytes, s.length);
+    scene_end_update(&s);
     assert_found(&s, CHECK_ENTRY_WRONG);
 }
 
 static void another_parent(void **state) {
     (void)state;
     struct scene s;
-    start(&s);
-    look_inode(&s, s.directory);
+    scene_start(&s);
+    scene_look_inode(&s, s.directory);
     s.value.inode.parent = le64_make(s.file);
-    replace_inode(&s, s.directory);
+    scene_replace_inode(&s, s.directory);
     assert_found(&s, CHECK_ENTRY_WRONG);
 }
 
@@ -225,73 +135,73 @@ static void another_parent(void **state) {
 static void circles(void **state) {
     (void)state;
     struct scene s;
-    start(&s);
+    scene_start(&s);
     uint64_t inner = sharetest_mkdir(&s.test, s.directory, "inner");
-    struct key key = entry_key(ROOT);
-    look(&s, &key);
+    struct key key = scene_entry_key(ROOT);
+    scene_look(&s, &key);
     if (le64_get(s.value.entry.target) != s.directory) { /* the other one */
         key.offset++;
-        look(&s, &key);
+        scene_look(&s, &key);
     }
-    take(&s, key);
-    insert(&s, (struct key){.inode = inner, .type = DISK_TYPE_ENTRY, .offset = key.offset});
-    look_inode(&s, s.directory);
+    scene_take(&s, key);
+    scene_insert(&s, (struct key){.inode = inner, .type = DISK_TYPE_ENTRY, .offset = key.offset});
+    scene_look_inode(&s, s.directory);
     s.value.inode.parent = le64_make(inner);
-    replace_inode(&s, s.directory);
+    scene_replace_inode(&s, s.directory);
     assert_found(&s, CHECK_INODE_UNREACHABLE);
 }
 
 static void numbers_too_high(void **state) {
     (void)state;
     struct scene s;
-    start(&s);
-    look_inode(&s, s.file);
+    scene_start(&s);
+    scene_look_inode(&s, s.file);
     s.length = sizeof s.value.inode;
-    insert(&s, inode_key(s.link + 5000));
+    scene_insert(&s, inode_key(s.link + 5000));
     assert_found(&s, CHECK_INODE_NUMBER);
 }
 
 static void counts_of_blocks(void **state) {
     (void)state;
     struct scene s;
-    start(&s);
-    look_inode(&s, s.file);
+    scene_start(&s);
+    scene_look_inode(&s, s.file);
     s.value.inode.data_blocks = le64_make(9);
-    replace_inode(&s, s.file);
+    scene_replace_inode(&s, s.file);
     assert_found(&s, CHECK_INODE_BLOCKS);
 }
 
 static void no_links_and_no_order(void **state) {
     (void)state;
     struct scene s;
-    start(&s);
-    take(&s, entry_key(s.directory));
-    look_inode(&s, s.file);
+    scene_start(&s);
+    scene_take(&s, scene_entry_key(s.directory));
+    scene_look_inode(&s, s.file);
     s.value.inode.links = le32_make(0);
-    replace_inode(&s, s.file);
+    scene_replace_inode(&s, s.file);
     assert_found(&s, CHECK_INODE_ORPHAN);
 }
 
 static void behind_the_end(void **state) {
     (void)state;
     struct scene s;
-    start(&s);
-    look_inode(&s, s.file);
+    scene_start(&s);
+    scene_look_inode(&s, s.file);
     s.value.inode.size = le64_make(5000);
-    replace_inode(&s, s.file);
+    scene_replace_inode(&s, s.file);
     assert_found(&s, CHECK_EXTENT_BEHIND_END);
 }
 
 static void items_of_nobody(void **state) {
     (void)state;
     struct scene s;
-    start(&s);
+    scene_start(&s);
     struct key key = {.inode = s.link, .type = DISK_TYPE_SYMLINK};
-    look(&s, &key);
-    insert(&s, (struct key){.inode = s.file, .type = DISK_TYPE_SYMLINK});
+    scene_look(&s, &key);
+    scene_insert(&s, (struct key){.inode = s.file, .type = DISK_TYPE_SYMLINK});
     assert_found(&s, CHECK_ITEM_STRAY);
-    start(&s);
-    take(&s, inode_key(s.file));
+    scene_start(&s);
+    scene_take(&s, inode_key(s.file));
     assert_found(&s, CHECK_ITEM_STRAY);
 }
 
@@ -299,11 +209,11 @@ static void pieces(void **state) {
     (void)state;
     struct scene s;
     for (unsigned piece = 0; piece < 3; piece++) {
-        start(&s);
+        scene_start(&s);
         struct key key = {.inode = s.file, .type = DISK_TYPE_XATTR};
-        look(&s, &key);
+        scene_look(&s, &key);
         key.offset += piece;
-        take(&s, key);
+        scene_take(&s, key);
         assert_found(&s, CHECK_XATTR_PIECES);
     }
 }
@@ -312,8 +222,8 @@ static void targets(void **state) {
     (void)state;
     struct scene s;
     for (unsigned piece = 0; piece < 3; piece++) {
-        start(&s);
-        take(&s, (struct key){.inode = s.link, .type = DISK_TYPE_SYMLINK, .offset = piece});
+        scene_start(&s);
+        scene_take(&s, (struct key){.inode = s.link, .type = DISK_TYPE_SYMLINK, .offset = piece});
         assert_found(&s, CHECK_SYMLINK_TARGET);
     }
 }
@@ -321,8 +231,8 @@ static void targets(void **state) {
 static void no_root(void **state) {
     (void)state;
     struct scene s;
-    start(&s);
-    take(&s, inode_key(ROOT));
+    scene_start(&s);
+    scene_take(&s, inode_key(ROOT));
     sharetest_close(&s.test);
     struct found found = {{0}, 0};
     struct lfsx_check_options options = {.finding = note, .context = &found};
@@ -341,11 +251,11 @@ static void no_root(void **state) {
 static void hashes(void **state) {
     (void)state;
     struct scene s;
-    start(&s);
-    struct key key = entry_key(s.directory);
-    take(&s, key);
+    scene_start(&s);
+    struct key key = scene_entry_key(s.directory);
+    scene_take(&s, key);
     key.offset = 12345;
-    insert(&s, key);
+    scene_insert(&s, key);
     assert_found(&s, CHECK_NAME_HASH);
 }
 
