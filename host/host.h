@@ -25,6 +25,12 @@ void host_start(const char *program);
  * INVALID (not a file or disk), IO. */
 enum status host_blockdev_open(const char *path, uint32_t flags, struct blockdev **device);
 
+/* Scratch space in a directory: a file without a name that is gone when it is closed or the process
+ * ends, as large as there is room, which it takes only where it was written. Its content is
+ * undefined. Not for what must survive a crash: FLUSH does nothing. Requests are carried out in the
+ * caller's thread. NOT_FOUND, PERMISSION, READ_ONLY, NO_SPACE, NO_MEMORY, IO. */
+enum status host_scratch_open(const char *directory, struct blockdev **device);
+
 /* Listens on "HOST:PORT", "[V6]:PORT" or "unix:PATH" (an abandoned socket there is replaced).
  * Port 0 takes a free one; listener->address tells. INVALID, BUSY, PERMISSION, NOT_FOUND. */
 enum status host_listen(const char *address, struct listener **listener);

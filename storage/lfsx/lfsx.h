@@ -277,7 +277,7 @@ struct lfsx_finding {
     bool fatal;       /* the check could not look behind it */
 };
 
-#define LFSX_MEMORY_MIN (1u << 20) /* bytes: a check or a repair cannot do with less */
+#define LFSX_MEMORY_MIN (64u << 10) /* bytes: a check or a repair cannot do with less */
 
 struct lfsx_check_options {
     bool data;                /* also read every data block and verify its checksum */
@@ -304,9 +304,9 @@ struct lfsx_check_summary {
 
 /* Walks everything that the pool on the device holds, read-only, and compares: superblocks, every
  * node, every tree's order and links, extents against each other and the bitmaps, counters. OK also
- * when there are findings; NOT_LFSX, VERSION, NO_MEMORY (also: memory_bytes are used up, and there
- * is no scratch device), NO_SPACE (the scratch device is full), INVALID (memory_bytes), IO when it
- * could not be done; what was missing is said in the log. The pool is not open for writing. */
+ * when there are findings; NOT_LFSX, VERSION, NO_MEMORY (also: memory_bytes are used up, and the
+ * scratch device is full or missing), INVALID (memory_bytes), IO when it could not be done; what
+ * was missing is said in the log. The pool is not open for writing. */
 enum status lfsx_check(struct blockdev *device, const struct lfsx_check_options *options,
                        struct lfsx_check_summary *summary);
 

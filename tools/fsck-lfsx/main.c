@@ -7,6 +7,7 @@
 #include "host/host.h"
 #include "storage/lfsx/lfsx.h"
 #include "storage/lfsx/lfsx_print.h"
+#include "tools/fsck-lfsx/limit.h"
 #include "tools/fsck-lfsx/report.h"
 
 #include <getopt.h>
@@ -29,14 +30,15 @@ enum exit_status {
 struct arguments {
     const char *path;
     bool repair, all, grow;
-    uint64_t memory;
+    struct limit limit;
     bool json;
     bool metadata_only;
     char *dump; /* what to print; NULL: nothing */
 };
 
 static const char usage[] =
-    "Usage: fsck.lfsx [-n|-p|-y] [--grow] [--metadata-only] [--memory MIB] [--json] DEVICE\n"
+    "Usage: fsck.lfsx [-n|-p|-y] [--grow] [--metadata-only] [--memory MIB [--scratch DIR]]\n"
+    "                 [--json] DEVICE\n"
     "       fsck.lfsx --dump WHAT DEVICE\n"
     "Checks the LFSX pool on DEVICE, a disk or an image file that nothing else uses: every\n"
     "superblock, node, tree and bitmap, and the checksum of every data block.\n"
@@ -47,7 +49,10 @@ static const char usage[] =
     "  -y                   repair all that can be repaired, give up what cannot be read, and say\n"
     "                       what is lost, by volume or file and bytes\n"
     "      --grow           if the pool is clean, let it use all of a DEVICE that became larger\n"
-    "      --memory MIB     use no more for what grows with the pool\n"
+    "      --memory MIB     use no more for what grows with the pool; what is beyond goes to a\n"
+    "                       scratch file, which has no name and is gone at the end\n"
+    "      --scratch DIR    make that in DIR, not on DEVICE and not in memory; else it is in\n"
+    "                       $TMPDIR or /var/tmp\n"
     "  -f                   accepted for fsck(8); the check is always a full one\n"
     "      --metadata-only  do not read data blocks\n"
     "      --json           print one JSON object\n"
@@ -72,13 +77,11 @@ static bool parse_memory(const char *text, uint64_t *bytes) {
 
 /* True if the arguments make sense; *done if the program has nothing else to do. */
 static bool parse(int argc, char **argv, struct arguments *arguments, bool *done) {
-    static const struct option options[] = {{"dump", required_argument, NULL, 'D'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {"grow", no_argument, NULL, 'G'},
-                                            {"memory", required_argument, NULL, 'M'},
-                                            {"metadata-only", no_argument, NULL, 'm'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"dump", required_argument, NULL, 'D'},    {"json", no_argument, NULL, 'j'},
+        {"grow", no_argument, NULL, 'G'},          {"memory", required_argument, NULL, 'M'},
+        {"scratch", required_argument, NULL, 'S'}, {"metadata-only", no_argument, NULL, 'm'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
     int modes[256] = {0};
     int letter;
     while ((letter = getopt_long(argc, argv, "napyfh", options, NULL)) != -1) {
@@ -101,8 +104,11 @@ static bool parse(int argc, char **argv, struct arguments *arguments, bool *done
             arguments->grow = true;
             break;
         case 'M':
-            if (!parse_memory(optarg, &arguments->memory))
+            if (!parse_memory(optarg, &arguments->limit.memory))
                 return false;
+            break;
+        case 'S':
+            arguments->limit.directory = optarg;
             break;
         case 'm':
             arguments->metadata_only = true;
@@ -117,6 +123,10 @@ static bool parse(int argc, char **argv, struct arguments *arguments, bool *done
     }
     if (arguments->grow && (modes['n'] || arguments->dump != NULL)) {
         fputs("fsck.lfsx: -n and --dump change nothing, --grow does\n", stderr);
+        return false;
+    }
+    if (arguments->limit.directory != NULL && arguments->limit.memory == 0) {
+        fputs("fsck.lfsx: --scratch goes with --memory\n", stderr);
         return false;
     }
     if (modes['n'] + modes['p'] + modes['y'] > 1) {
@@ -148,6 +158,8 @@ static enum status check(const struct arguments *arguments, struct report *repor
     if (status != STATUS_OK)
         return status;
     struct lfsx_check_options options = {.data = !arguments->metadata_only,
+                                         .memory_bytes = arguments->limit.memory,
+                                         .scratch = arguments->limit.scratch,
                                          .finding = report_finding,
                                          .progress = report_progress,
                                          .context = report};
@@ -165,7 +177,8 @@ static enum status repair(const struct arguments *arguments, struct report *repo
     struct lfsx_repair_options options = {.level =
                                               arguments->all ? LFSX_REPAIR_ALL : LFSX_REPAIR_PREEN,
                                           .data = !arguments->metadata_only,
-                                          .memory_bytes = arguments->memory,
+                                          .memory_bytes = arguments->limit.memory,
+                                          .scratch = arguments->limit.scratch,
                                           .finding = report_finding,
                                           .action = report_action,
                                           .loss = report_loss,
@@ -235,12 +248,36 @@ static int exit_status(const struct report *report, enum status status,
     return result;
 }
 
+static int run(const struct arguments *arguments) {
+    struct report report = {.path = arguments->path,
+                            .json = arguments->json,
+                            .limit = arguments->limit.memory,
+                            .show_progress = isatty(STDERR_FILENO) && !arguments->json};
+    struct lfsx_repair_summary summary = {0};
+    report_start(&report);
+    enum status status;
+    if (arguments->repair) {
+        status = repair(arguments, &report, &summary);
+    } else {
+        status = check(arguments, &report, &summary.check);
+        summary.remaining = summary.check.findings;
+    }
+    if (arguments->grow && status == STATUS_OK && summary.remaining == 0)
+        status = grow(arguments, &report);
+    int result = exit_status(&report, status, &summary, arguments->repair);
+    report_end(&report, status, &summary, arguments->repair, result);
+    limit_explain(&arguments->limit, status);
+    return result;
+}
+
 int main(int argc, char **argv) {
     host_start("fsck.lfsx");
     struct arguments arguments = {0};
     bool done = false;
     if (!parse(argc, argv, &arguments, &done)) {
-        fputs("Usage: fsck.lfsx [-n|-p|-y] [--grow] [--metadata-only] [--json] DEVICE\n"
+        fputs("Usage: fsck.lfsx [-n|-p|-y] [--grow] [--metadata-only] [--memory MIB [--scratch "
+              "DIR]]\n"
+              "                 [--json] DEVICE\n"
               "Try: fsck.lfsx --help\n",
               stderr);
         return EXIT_USAGE;
@@ -252,21 +289,9 @@ int main(int argc, char **argv) {
 
     if (arguments.dump != NULL)
         return dump(&arguments);
-    struct report report = {.path = arguments.path,
-                            .json = arguments.json,
-                            .show_progress = isatty(STDERR_FILENO) && !arguments.json};
-    struct lfsx_repair_summary summary = {0};
-    report_start(&report);
-    enum status status;
-    if (arguments.repair) {
-        status = repair(&arguments, &report, &summary);
-    } else {
-        status = check(&arguments, &report, &summary.check);
-        summary.remaining = summary.check.findings;
-    }
-    if (arguments.grow && status == STATUS_OK && summary.remaining == 0)
-        status = grow(&arguments, &report);
-    int result = exit_status(&report, status, &summary, arguments.repair);
-    report_end(&report, status, &summary, arguments.repair, result);
+    if (!limit_open(&arguments.limit))
+        return EXIT_OPERATIONAL;
+    int result = run(&arguments);
+    limit_close(&arguments.limit);
     return result;
 }

@@ -171,6 +171,13 @@ static void end_json(const struct report *report, enum status status,
            "},\n",
            summary->findings, summary->nodes, summary->data_blocks, summary->dead_blocks,
            summary->datasets, summary->snapshots, summary->used_blocks, summary->total_blocks);
+    printf(" \"memory\": {\"limit_bytes\": ");
+    if (report->limit > 0)
+        printf("%" PRIu64, report->limit);
+    else
+        fputs("null", stdout);
+    printf(", \"peak_bytes\": %" PRIu64 ", \"scratch_bytes\": %" PRIu64 "},\n",
+           summary->memory_peak, summary->scratch_bytes);
     if (report->size_after > 0)
         printf(" \"grown\": {\"before_bytes\": %" PRIu64 ", \"after_bytes\": %" PRIu64 "},\n",
                report->size_before, report->size_after);
@@ -185,6 +192,14 @@ static void end_growth(const struct report *report) {
     else if (report->size_after > 0)
         printf("%s: has %s, and there is no room for it to grow\n", report->path,
                format_bytes(after, report->size_after));
+}
+
+static void end_memory(const struct report *report, const struct lfsx_check_summary *summary) {
+    char peak[FORMAT_BYTES_SIZE], scratch[FORMAT_BYTES_SIZE];
+    if (report->limit > 0)
+        printf("%s: took %s of memory and %s of scratch space\n", report->path,
+               format_bytes(peak, summary->memory_peak),
+               format_bytes(scratch, summary->scratch_bytes));
 }
 
 static void end_text(const struct report *report, const struct lfsx_repair_summary *repaired,
@@ -217,8 +232,10 @@ void report_end(struct report *report, enum status status,
         end_json(report, status, summary, repair_wanted, exit_status);
     else if (status == STATUS_OK)
         end_text(report, summary, repair_wanted);
-    if (!report->json)
+    if (!report->json) {
+        end_memory(report, &summary->check);
         end_growth(report);
+    }
     fflush(stdout);
     if (status != STATUS_OK)
         fprintf(stderr, "fsck.lfsx: %s could not be checked: %s\n", report->path,

@@ -19,6 +19,7 @@ struct report {
     unsigned shown_permill; /* of the bar on the screen */
     uint64_t findings;
     uint64_t losses;
+    uint64_t limit;                   /* bytes of memory; 0: none */
     uint64_t size_before, size_after; /* bytes, of a pool that was to grow; else 0 */
     bool losses_begun; /* with JSON: the list of findings is closed, that of losses open */
 };

@@ -40,13 +40,19 @@ void spill_scratch_close(struct spill *spill) {
     spill->memory -= OS_PAGE_SIZE;
 }
 
+/* That the device is full is no lack of space in the pool. */
 static void report(struct spill *spill, enum status status) {
+    bool is_full = status == STATUS_NO_SPACE;
+    unsigned long long used = spill->next_slot * OS_PAGE_SIZE >> 20;
     if (spill_failed(spill))
         return;
-    log_error("lfsx", "the scratch device %s, %llu MiB of it in use: %s", spill->scratch->name,
-              (unsigned long long)(spill->next_slot * OS_PAGE_SIZE >> 20),
-              status == STATUS_NO_SPACE ? "it is full" : status_text(status));
-    spill_fail(spill, status);
+    if (is_full)
+        log_error("lfsx", "%llu MiB of memory are not enough, and %s is full: it holds %llu MiB",
+                  (unsigned long long)(spill->budget >> 20), spill->scratch->name, used);
+    else
+        log_error("lfsx", "%s, which stands in for memory: %s", spill->scratch->name,
+                  status_text(status));
+    spill_fail(spill, is_full ? STATUS_NO_MEMORY : status);
 }
 
 static void signal_waiter(struct block_request *request) {

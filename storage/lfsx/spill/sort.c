@@ -163,15 +163,15 @@ static unsigned count_ways(const struct spill *spill) {
 static void merge_passes(struct spill_array *array, struct spill_array *other, uint64_t run,
                          is_before *before) {
     struct spill *spill = array->pages->spill;
-    uint64_t bytes = sizeof(struct merge) + WAYS_MAX * array->item_size;
+    unsigned ways = count_ways(spill);
+    uint64_t bytes = sizeof(struct merge) + ways * array->item_size;
     struct merge *merge = spill_alloc(spill, bytes);
     if (merge == NULL)
         return;
     merge->from = array;
     merge->before = before;
-    for (unsigned i = 0; i < WAYS_MAX; i++)
+    for (unsigned i = 0; i < ways; i++)
         merge->ways[i].head = (char *)(merge + 1) + i * array->item_size;
-    unsigned ways = count_ways(spill);
     for (; run < array->count && !spill_failed(spill); run *= ways)
         merge_all(merge, other, run, ways);
     spill_free(spill, merge, bytes);

@@ -46,7 +46,7 @@ static void detach(struct spill_frame *frame) {
 }
 
 static void report_full(struct spill *spill) {
-    log_error("lfsx", "%llu MiB of memory are not enough, and there is no scratch device",
+    log_error("lfsx", "%llu MiB of memory are not enough, and there is no scratch space",
               (unsigned long long)(spill->budget >> 20));
     spill_fail(spill, STATUS_NO_MEMORY);
 }

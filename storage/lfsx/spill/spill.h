@@ -4,10 +4,10 @@
  * used last are in memory and the others on a scratch device. What was never set takes neither.
  *
  * One thread's. Everything may sleep. The first failure is kept in *failure, which must be
- * STATUS_OK at the beginning: NO_MEMORY (not even the budget is there, or it is used up and there
- * is no scratch device), NO_SPACE (the scratch device is full), or what the scratch device answers;
- * what was missing is said in the log. From then on, and also when the caller puts a failure of its
- * own there, reads may give zeros and writes may do nothing, so that only loops need to look at it.
+ * STATUS_OK at the beginning: NO_MEMORY (not even the budget is there, or it is used up and the
+ * scratch device is full or missing), or what the scratch device answers; what was missing is said
+ * in the log. From then on, and also when the caller puts a failure of its own there, reads may
+ * give zeros and writes may do nothing, so that only loops need to look at it.
  */
 #ifndef STORAGE_LFSX_SPILL_SPILL_H
 #define STORAGE_LFSX_SPILL_SPILL_H
@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SPILL_BUDGET_MIN (1u << 20) /* bytes: less than this is not enough to work in */
+#define SPILL_BUDGET_MIN (64u << 10) /* bytes: less than this is not enough to work in */
 
 struct spill; /* a budget and a scratch device */
 

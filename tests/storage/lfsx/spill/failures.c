@@ -7,6 +7,7 @@
 #include "host/host.h"
 #include "tests/storage/lfsx/spill/spilltest.h"
 
+#define BUDGET (1u << 20)
 #define ITEMS 40000u /* 1.5 MiB, sorted into as much again */
 #define BITS (1u << 24)
 #define STRIDE 4099u
@@ -66,7 +67,7 @@ static void assert_result(struct spill_array *array, struct spill_bits *bits,
 static enum status work(struct blockdev *scratch) {
     enum status failure = STATUS_OK;
     struct spill *spill;
-    enum status status = spill_open(SPILL_BUDGET_MIN, scratch, &failure, &spill);
+    enum status status = spill_open(BUDGET, scratch, &failure, &spill);
     if (status != STATUS_OK)
         return status;
     struct spill_array *array = spill_array_open(spill, sizeof(struct spilltest_item));
@@ -126,11 +127,11 @@ static void the_scratch_device_is_full(void **state) {
     do {
         struct ramdisk *disk = ramdisk_create(size);
         status = work(&disk->device);
-        assert_true(status == STATUS_OK || status == STATUS_NO_SPACE);
+        assert_true(status == STATUS_OK || status == STATUS_NO_MEMORY);
         ramdisk_destroy(disk);
         size += 37 * OS_PAGE_SIZE;
     } while (status != STATUS_OK);
-    assert_true(size > SPILL_BUDGET_MIN);
+    assert_true(size > BUDGET);
 }
 
 static void without_a_scratch_device(void **state) {
@@ -142,7 +143,7 @@ static void without_a_scratch_device(void **state) {
 static void the_caller_fails(void **state) {
     (void)state;
     struct spilltest test;
-    spilltest_start(&test, SPILL_BUDGET_MIN, SCRATCH);
+    spilltest_start(&test, BUDGET, SCRATCH);
     struct spill_array *array = spill_array_open(test.spill, sizeof(struct spilltest_item));
     struct spill_bits *bits = spill_bits_open(test.spill, BITS);
     fill(array, bits, &test.failure);

@@ -182,14 +182,23 @@ static void run(struct model *model, const char *name) {
     assert_same(model);
 }
 
+static void run_within(uint64_t budget, const char *name) {
+    struct model model;
+    start(&model, budget, 64u << 20);
+    run(&model, name);
+    assert_true(spilltest_peak(&model.test) <= budget);
+    assert_true(spilltest_scratch(&model.test) > 1u << 20);
+    end(&model);
+}
+
 static void within_a_budget(void **state) {
     (void)state;
-    struct model model;
-    start(&model, SPILL_BUDGET_MIN, 64u << 20);
-    run(&model, "model");
-    assert_true(spilltest_peak(&model.test) <= SPILL_BUDGET_MIN);
-    assert_true(spilltest_scratch(&model.test) > SPILL_BUDGET_MIN);
-    end(&model);
+    run_within(1u << 20, "model within a budget");
+}
+
+static void within_the_smallest_budget(void **state) {
+    (void)state;
+    run_within(SPILL_BUDGET_MIN, "model within the smallest budget");
 }
 
 static void without_a_limit(void **state) {
@@ -205,7 +214,7 @@ static void without_a_limit(void **state) {
 static void what_was_never_set_takes_nothing(void **state) {
     (void)state;
     struct spilltest test;
-    spilltest_start(&test, SPILL_BUDGET_MIN, 0);
+    spilltest_start(&test, 1u << 20, 0);
     uint64_t all = 1ull << 60;
     struct spill_bits *bits = spill_bits_open(test.spill, all);
     assert_int_equal(spill_bits_find(bits, 5, true), all);
@@ -251,9 +260,8 @@ static void scratch_is_used_again(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(within_a_budget),
-        cmocka_unit_test(without_a_limit),
-        cmocka_unit_test(what_was_never_set_takes_nothing),
+        cmocka_unit_test(within_a_budget),       cmocka_unit_test(within_the_smallest_budget),
+        cmocka_unit_test(without_a_limit),       cmocka_unit_test(what_was_never_set_takes_nothing),
         cmocka_unit_test(scratch_is_used_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
