@@ -92,15 +92,17 @@ void crash_exhaustive(uint64_t number, unsigned ops) {
     struct sim_random random = {number};
     uint64_t mark = sim_store_mark();
     struct plan plan = script_plan();
-    struct scene scene;
-    scene_make(&scene, &plan, 1, number % 2 == 0);
     unsigned steps[STEPS_MAX + 1];
     uint64_t rest = number / 2;
     for (unsigned i = 0; i < ops; i++) {
         steps[i] = (unsigned)(rest % script_step_count());
         rest /= script_step_count();
+        if (script_needs_share(steps[i]))
+            plan.shares = 1;
     }
     steps[ops] = SCRIPT_END;
+    struct scene scene;
+    scene_make(&scene, &plan, 1, number % 2 == 0);
     struct run run;
     run_init_from(&run, &plan, 1, &scene.image, &scene.seen);
     run.script = script_steps;

@@ -3,12 +3,13 @@
  * Failures in turn: every allocation, every request, and pairs of them.
  *
  * A workload is run again and again, and one thing more goes well each time, until all do. Odd
- * seeds have drawn workloads, even ones all core operations after each other.
+ * seeds have drawn workloads, even ones all core operations after each other; every other two of
+ * them in a share.
  */
 #include "tests/sim/sim_test.h"
 
-static struct plan drawn_plan(struct sim_random *random) {
-    struct plan plan = plan_draw(random, MOOD_ORDINARY, plan_draw_share(random));
+static struct plan drawn_plan(struct sim_random *random, bool share) {
+    struct plan plan = plan_draw(random, MOOD_ORDINARY, share);
     plan.disk_blocks = 2048;
     plan.volume_bytes = 64u << 10;
     plan.clients = 1 + (unsigned)sim_random_below(random, 2);
@@ -26,12 +27,13 @@ struct subject {
     bool scripted;
 };
 
-static void subject_make(struct subject *subject, uint64_t seed, bool scripted) {
+static void subject_make(struct subject *subject, uint64_t seed, bool scripted, bool share) {
     struct sim_random random = {seed};
-    subject->plan = scripted ? script_plan() : drawn_plan(&random);
+    struct plan plan = script_plan();
+    plan.shares = share;
+    subject->plan = scripted ? plan : drawn_plan(&random, share);
     subject->seed = sim_random_next(&random);
     subject->scripted = scripted;
-    struct plan plan = script_plan();
     scene_make(&subject->scene, &plan, subject->seed, false);
 }
 
@@ -76,7 +78,7 @@ static struct happened fail_memory(const struct subject *subject, struct sim_sho
 void failures_memory(uint64_t seed) {
     uint64_t mark = sim_store_mark();
     struct subject subject;
-    subject_make(&subject, seed, seed % 2 == 0);
+    subject_make(&subject, seed, seed % 2 == 0, seed % 4 >= 2);
     for (unsigned forever = 0; forever < 2; forever++) {
         bool failed = true;
         for (uint64_t k = 0; failed; k++) {
@@ -114,7 +116,7 @@ static struct happened fail_request(const struct subject *subject, uint32_t fail
 void failures_device(uint64_t seed) {
     uint64_t mark = sim_store_mark();
     struct subject subject;
-    subject_make(&subject, seed, seed % 2 == 0);
+    subject_make(&subject, seed, seed % 2 == 0, seed % 4 >= 2);
     for (unsigned i = 0; i < KINDS; i++) {
         for (unsigned forever = 0; forever < 2; forever++) {
             bool failed = true;
@@ -130,15 +132,16 @@ void failures_device(uint64_t seed) {
 
 void failures_pairs(uint64_t number) {
     uint64_t mark = sim_store_mark();
+    uint64_t first = number / 2;
     struct subject subject;
-    subject_make(&subject, 0, true);
+    subject_make(&subject, 0, true, number % 2 == 1);
     struct happened happened = {true, true};
-    for (uint64_t too = number + 1; happened.first && happened.second; too++)
-        happened = fail_memory(&subject, (struct sim_shortage){number, too, false});
+    for (uint64_t too = first + 1; happened.first && happened.second; too++)
+        happened = fail_memory(&subject, (struct sim_shortage){first, too, false});
     for (unsigned i = 0; i < KINDS; i++) {
         happened = (struct happened){true, true};
-        for (uint64_t too = number + 1; happened.first && happened.second; too++)
-            happened = fail_request(&subject, kinds[i], number, too, false);
+        for (uint64_t too = first + 1; happened.first && happened.second; too++)
+            happened = fail_request(&subject, kinds[i], first, too, false);
     }
     scene_destroy(&subject.scene);
     sim_store_release(mark);

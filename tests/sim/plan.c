@@ -122,9 +122,12 @@ static void make_large(struct sim_random *random, struct plan *plan) {
 static void add_share(struct sim_random *random, struct plan *plan) {
     static const uint64_t file_bytes[] = {6000, 24u << 10, 24u << 10, 80u << 10};
     plan->shares = 1;
-    plan->volumes = 1;
     plan->share_one_in = 1 + (unsigned)sim_random_below(random, 2);
     plan->file_bytes = file_bytes[sim_random_below(random, 4)];
+    if (plan->mood == MOOD_FULL) /* what there is before is in the volumes */
+        plan->file_bytes = 600u << 10;
+    else
+        plan->volumes = 1;
 }
 
 struct plan plan_draw(struct sim_random *random, enum mood mood, bool share) {

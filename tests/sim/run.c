@@ -127,7 +127,7 @@ static void prepare(struct run *run) {
     struct lfsx_open_options options = {.cache_bytes = run->plan.cache_bytes};
     must(lfsx_pool_open(&run->disk.device, &options, &run->pool), "opening a new pool");
     for (unsigned i = 0; i < run->plan.shares; i++) {
-        unsigned name = run->plan.volumes + i;
+        unsigned name = run->plan.names - 1 - i;
         must(lfsx_share_create(run->pool, model_name(name)), "creating a share");
         model_set_present(&run->model, name, model_add_share(&run->model, NULL, 0));
     }

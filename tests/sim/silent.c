@@ -229,10 +229,11 @@ void failures_silent(uint64_t seed) {
     struct sim_random random = {seed};
     uint64_t mark = sim_store_mark();
     struct plan plan = script_plan();
+    plan.shares = seed % 4 >= 2;
     struct scene scene;
     scene_make(&scene, &plan, seed, true);
     if (seed % 2 == 1) {
-        plan = plan_draw(&random, MOOD_ORDINARY, plan_draw_share(&random));
+        plan = plan_draw(&random, MOOD_ORDINARY, seed % 4 >= 2);
         plan.disk_blocks = scene.image.blocks;
         plan.delays.stall_one_in = 0;
     }

@@ -182,11 +182,12 @@ bool bring_back(struct run *run, unsigned name);
 /* Small enough to be cut everywhere. */
 struct plan script_plan(void);
 unsigned script_step_count(void);
-const char *script_step_name(unsigned step);
+/* Whether the pool must begin with a share: plan.shares. */
+bool script_needs_share(unsigned step);
 /* run->script; the argument is an array of steps' numbers that ends with SCRIPT_END. */
 #define SCRIPT_END UINT32_MAX
 void script_steps(struct client *client);
-/* run->script: all steps after each other. */
+/* run->script: all steps in the share after each other, or, if there is none, all others. */
 void script_all(struct client *client);
 
 /* Where a script begins: a pool with something of everything, closed or left with a journal. */
