@@ -75,7 +75,8 @@ static struct lfsx_volume *open_volume(struct run *run, int instance) {
     struct lfsx_volume_info info;
     lfsx_volume_info(volume, &info);
     struct model_instance *own = &run->model.instances[instance];
-    if (info.size != size_of(run, instance) || (own->id != 0 && info.id != own->id))
+    if ((info.size != size_of(run, instance) && !run->resizing[name]) ||
+        (own->id != 0 && info.id != own->id))
         report_violation("volume %s is another one", model_name(name));
     own->id = info.id;
     return volume;

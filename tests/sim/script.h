@@ -31,6 +31,7 @@ enum script_volume_kind {
     SCRIPT_SNAPSHOT_DELETE, /* these four the oldest of `volume` */
     SCRIPT_CLONE,
     SCRIPT_ROLLBACK,
+    SCRIPT_RESIZE, /* to `length` */
     SCRIPT_SETTLE,
     SCRIPT_KEEP,
     SCRIPT_UNDELETE /* the first that can be brought back */

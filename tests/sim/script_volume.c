@@ -10,6 +10,8 @@ static void do_data(struct client *client, const struct script_step *step) {
     int instance = model_present(&client->run->model, step->volume);
     if (instance < 0)
         return; /* an earlier step deleted it */
+    if (step->offset + step->length > size_of(client->run, instance))
+        return; /* none made it large enough */
     struct range range = {instance, 0, step->offset, step->length};
     bool fua = (step->flags & FUA) != 0;
     range_claim(client, &range);
@@ -97,6 +99,10 @@ void script_volume_step(struct client *client, const struct script_step *step) {
         if (!there)
             bring_back(run, step->volume);
         return;
+    case SCRIPT_RESIZE:
+        if (there)
+            op_resize(client, step->volume, step->length);
+        return;
     case SCRIPT_SETTLE:
         op_settle(run);
         return;
@@ -125,6 +131,9 @@ static const struct script_step steps[] = {
     {"zero without a hole, durably", script_volume_step, SCRIPT_ZERO_NO_HOLE, 0, 4096, 8192, FUA},
     {"trim", script_volume_step, SCRIPT_TRIM, 0, 0, 8192, 0},
     {"trim, durably", script_volume_step, SCRIPT_TRIM, 0, 4096, 8192, FUA},
+    {"make a volume larger", script_volume_step, SCRIPT_RESIZE, 0, 0, 70 * 512, 0},
+    {"write into its new end", script_volume_step, SCRIPT_WRITE, 0, 60 * 512, 4096, FUA},
+    {"make it smaller", script_volume_step, SCRIPT_RESIZE, 0, 0, 41 * 512, 0},
     {"create", script_volume_step, SCRIPT_CREATE, 2, 0, 20480, 0},
     {"write the new volume", script_volume_step, SCRIPT_WRITE, 2, 512, 8192, 0},
     {"wait for a checkpoint", script_volume_step, SCRIPT_WAIT, 0, 0, 0, 0},

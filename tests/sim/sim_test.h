@@ -83,6 +83,7 @@ struct run {
     struct range ranges[MAX_CLIENTS]; /* being changed */
     unsigned users[MODEL_NAMES];      /* operations that need the name to stay */
     bool creating[MODEL_NAMES], deleting[MODEL_NAMES];
+    bool resizing[MODEL_NAMES]; /* it becomes larger */
     uint64_t tick;
     void (*script)(struct client *client); /* what client 0 does; NULL: what is drawn */
     const void *script_argument;
@@ -157,6 +158,10 @@ void name_finish(struct run *run, unsigned name, uint32_t op, enum status status
 void name_learn(struct run *run, unsigned name);
 /* A positive multiple of MODEL_CELL. */
 uint64_t draw_size(struct run *run);
+
+/* ---- ops_resize.c ---- */
+
+void op_resize(struct client *client, unsigned name, uint64_t size);
 
 /* ---- ops_snapshot.c ---- */
 

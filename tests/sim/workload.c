@@ -73,7 +73,17 @@ bool bring_back(struct run *run, unsigned name) {
     return false;
 }
 
-static void do_name(struct run *run) {
+static void do_setting(struct client *client, unsigned name) {
+    struct run *run = client->run;
+    bool is_share = run->model.instances[model_present(&run->model, name)].share != NULL;
+    if (!is_share && run_one_in(run, 2))
+        op_resize(client, name, draw_size(run));
+    else
+        op_keep(run, name);
+}
+
+static void do_name(struct client *client) {
+    struct run *run = client->run;
     unsigned name = (unsigned)run_below(run, run->plan.names);
     if (!name_is_idle(run, name))
         return;
@@ -81,7 +91,7 @@ static void do_name(struct run *run) {
         if (!run_one_in(run, 2) || !bring_back(run, name))
             op_create(run, name, run_one_in(run, run->plan.share_one_in) ? 0 : draw_size(run));
     } else if (run_one_in(run, 3)) {
-        op_keep(run, name);
+        do_setting(client, name);
     } else {
         op_delete(run, name);
     }
@@ -181,7 +191,7 @@ void workload_client(struct client *client) {
         if (flusher || run_one_in(run, run->plan.flush_one_in))
             op_flush(run);
         else if (run_one_in(run, run->plan.names_one_in))
-            do_name(run);
+            do_name(client);
         else if (run_one_in(run, run->plan.snapshots_one_in))
             do_snapshot(run);
         else if (run_one_in(run, run->plan.share_one_in))
