@@ -11,8 +11,6 @@
 #include "base/assert.h"
 #include "base/os.h"
 
-#define RECLAIM_TRIES 4u /* others may take what becomes free */
-
 _Static_assert((unsigned)LFSX_READ_COMMITTED == (unsigned)MVCC_READ_COMMITTED, "isolation");
 _Static_assert((unsigned)LFSX_SNAPSHOT == (unsigned)MVCC_SNAPSHOT, "isolation");
 _Static_assert((unsigned)LFSX_SERIALIZABLE == (unsigned)MVCC_SERIALIZABLE, "isolation");
@@ -108,7 +106,7 @@ static bool may_run_again(struct lfsx_transaction *t, enum status status, unsign
         lfsx_transaction_restart(t);
         return true;
     }
-    if (status != STATUS_NO_SPACE || t->quiet || (*reclaims)++ == RECLAIM_TRIES)
+    if (status != STATUS_NO_SPACE || t->quiet || (*reclaims)++ == POOL_RECLAIM_TRIES)
         return false;
     lfsx_transaction_restart(t);
     return pool_reclaim(t->pool);

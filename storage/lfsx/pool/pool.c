@@ -14,8 +14,6 @@
 #include "base/mem.h"
 #include "storage/lfsx/format/values.h"
 
-#define RECLAIM_TRIES 4u /* others may take what becomes free */
-
 void pool_fail(struct lfsx_pool *pool, enum status cause, const char *what) {
     os_mutex_lock(&pool->state_lock);
     bool first = pool->failure == STATUS_OK;
@@ -268,14 +266,16 @@ static enum status attempt_change(struct lfsx_pool *pool, pool_step *step, void 
 
 enum status pool_change(struct lfsx_pool *pool, pool_step *step, void *context) {
     enum status status = attempt_change(pool, step, context);
-    for (unsigned i = 0; i < RECLAIM_TRIES && status == STATUS_NO_SPACE && pool_reclaim(pool); i++)
+    for (unsigned i = 0; i < POOL_RECLAIM_TRIES && status == STATUS_NO_SPACE && pool_reclaim(pool);
+         i++)
         status = attempt_change(pool, step, context);
     return status;
 }
 
 enum status pool_change_background(struct lfsx_pool *pool, pool_step *step, void *context) {
     enum status status = attempt_change(pool, step, context);
-    for (unsigned i = 0; i < RECLAIM_TRIES && status == STATUS_NO_SPACE && free_pending(pool); i++)
+    for (unsigned i = 0; i < POOL_RECLAIM_TRIES && status == STATUS_NO_SPACE && free_pending(pool);
+         i++)
         status = attempt_change(pool, step, context);
     return status;
 }

@@ -147,6 +147,8 @@ enum status pool_change_background(struct lfsx_pool *pool, pool_step *step, void
 /* Waits for what is being freed, and runs checkpoints so that pending blocks become free. False if
  * there are none to gain. No lock. */
 bool pool_reclaim(struct lfsx_pool *pool);
+/* So often somebody who finds no space does that: others may take what becomes free. */
+#define POOL_RECLAIM_TRIES 4u
 
 /* Blocks and pages of nodes, in an update. */
 struct cached_node *pool_node_new(struct btree *tree, uint8_t level);

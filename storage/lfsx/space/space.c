@@ -180,8 +180,13 @@ enum status space_take(struct file *f, uint64_t first, struct block_map *map,
     status = counted ? STATUS_OK : count_holes(f, first, map, &claim->growth);
     if (status == STATUS_OK)
         status = take(d, map, claim);
-    if (status == STATUS_NO_SPACE && pool_reclaim(d->pool))
+    bool reclaimed = true;
+    for (unsigned i = 0;
+         i < POOL_RECLAIM_TRIES && reclaimed && status == STATUS_NO_SPACE && !claim->beyond_quota;
+         i++) {
+        reclaimed = pool_reclaim(d->pool); /* if not, then others may have just done so */
         status = take(d, map, claim);
+    }
     return status;
 }
 
