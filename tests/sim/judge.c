@@ -43,6 +43,8 @@ static int describe_part(const struct model_instance *one, uint32_t number, char
         return model_describe_share(one->share, number, text, size);
     if (number == one->bytes.size)
         return snprintf(text, size, "size");
+    if (number == one->quota || number == one->reserved)
+        return snprintf(text, size, number == one->quota ? "quota" : "reservation");
     for (uint32_t i = 0; i < one->bytes.count; i++)
         if (one->bytes.cells[i] == number)
             return snprintf(text, size, "sector %u", i);
@@ -288,6 +290,10 @@ static bool look_at_all(struct model *model, const struct observation *seen, con
             continue;
         }
         model->cells[model_name_number(one->name)].seen = 1 + what[i];
+        if (!one->is_share) {
+            model_look_at_cell(model, model->instances[what[i]].quota, one->quota);
+            model_look_at_cell(model, model->instances[what[i]].reserved, one->reserved);
+        }
         if (!look_at(model, what[i], one->content, one->size, one->unreadable))
             return false;
         for (uint32_t j = 0; j < model->snapshot_count; j++)

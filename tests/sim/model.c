@@ -69,6 +69,7 @@ void model_destroy(struct model *model) {
         free(model->cells[i].history);
     for (uint32_t i = 0; i < model->instance_count; i++) {
         model_bytes_destroy(&model->instances[i].bytes);
+        free(model->instances[i].blocks);
         model_share_destroy(model->instances[i].share);
     }
     for (uint32_t i = 0; i < model->snapshot_count; i++) {
@@ -131,7 +132,8 @@ unsigned model_add_instance(struct model *model, uint64_t size, const unsigned c
     model->instances = model_grow(model->instances, model->instance_count,
                                   &model->instance_capacity, sizeof *model->instances);
     struct model_instance *instance = &model->instances[model->instance_count];
-    *instance = (struct model_instance){0};
+    *instance = (struct model_instance){.quota = model_add_cell(model, 0),
+                                        .reserved = model_add_cell(model, 0)};
     model_bytes_init(model, &instance->bytes, size, content);
     return model->instance_count++;
 }

@@ -70,6 +70,8 @@ struct model_bytes {
     unsigned char *content; /* of all cells, as of the newest operation */
 };
 
+enum model_block { MODEL_HOLE, MODEL_DATA, MODEL_PERHAPS };
+
 struct model_share; /* model_share.h */
 
 /* One volume or share from its creation on; a name may have several after each other, and a
@@ -78,6 +80,10 @@ struct model_instance {
     uint64_t id; /* the pool's; 0: not known yet */
     struct model_bytes bytes;
     struct model_share *share; /* NULL: it is a volume */
+    uint32_t quota, reserved;  /* cells: blocks, 0: none */
+    bool is_clone;
+    unsigned char *blocks; /* of a volume: enum model_block of each; space.c */
+    uint64_t block_count;
     enum model_keep keep;
     uint64_t kept_until; /* it is deleted, and can be brought back until then; 0: it cannot */
 };

@@ -46,7 +46,7 @@ struct seen *observation_add(struct observation *o, const char *name, int volume
     struct seen *one = &o->all[o->count++];
     snprintf(one->name, sizeof one->name, "%s", name);
     one->volume = volume;
-    one->cloned = one->kept = one->is_share = false;
+    one->cloned = one->kept = one->is_share = one->is_clone = false;
     one->id = id;
     one->size = size;
     one->bad_blocks = 0;
@@ -63,6 +63,10 @@ void observation_copy(struct observation *to, const struct observation *from) {
         copy->cloned = one->cloned;
         copy->kept = one->kept;
         copy->is_share = one->is_share;
+        copy->is_clone = one->is_clone;
+        copy->logical_blocks = one->logical_blocks;
+        copy->quota = one->quota;
+        copy->reserved = one->reserved;
         memcpy(copy->content, one->content, one->size);
     }
 }
@@ -108,8 +112,12 @@ enum status observe_content(struct seen *one, struct lfsx_volume *volume, bool t
 }
 
 static bool note_volume(void *context, const struct lfsx_volume_info *info) {
-    observation_add(context, info->name, -1, info->id, info->size)->kept =
-        info->keep_deleted_ns > 0;
+    struct seen *one = observation_add(context, info->name, -1, info->id, info->size);
+    one->kept = info->keep_deleted_ns > 0;
+    one->is_clone = info->origin[0] != '\0';
+    one->logical_blocks = info->logical_bytes / LFSX_BLOCK_SIZE;
+    one->quota = info->quota_bytes / LFSX_BLOCK_SIZE;
+    one->reserved = info->reserved_bytes / LFSX_BLOCK_SIZE;
     return true;
 }
 

@@ -15,7 +15,9 @@ struct seen {
     bool is_share; /* then `content` is what tree.h makes of it, or nothing yet */
     bool cloned;   /* a snapshot */
     bool kept;     /* a volume: once it is deleted */
+    bool is_clone;
     uint64_t id, size;
+    uint64_t logical_blocks, quota, reserved; /* of a volume: blocks */
     unsigned char *content;
     uint64_t capacity;
     unsigned char *unreadable; /* for each block: whether it could not be read */

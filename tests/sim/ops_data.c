@@ -152,6 +152,7 @@ static void write_to(struct client *client, struct lfsx_volume *volume, const st
         memcpy(client->data + i, &word, MATH_MIN(8, range->length - i));
     }
     memcpy(client->before, bytes_of(run, range->instance)->content + range->offset, range->length);
+    struct forecast forecast = space_forecast(run, range);
     uint32_t op = model_change(&run->model, run_now(run), bytes_of(run, range->instance),
                                range->offset, range->length, client->data);
     enum status status = write_bytes(volume, range->offset, range->length, client->data, fua);
@@ -159,6 +160,7 @@ static void write_to(struct client *client, struct lfsx_volume *volume, const st
         model_acknowledge(&run->model, op, run_now(run), fua);
     else
         settle_write(client, volume, range, op);
+    space_compare(run, range, &forecast, status);
     run_expect(run, status, RUN_MAY(STATUS_NO_SPACE), "a write");
 }
 
@@ -224,6 +226,28 @@ static enum status erase(struct lfsx_volume *volume, const struct range *range, 
                               : lfsx_volume_zero(volume, range->offset, range->length, flags);
 }
 
+/* What becomes of the blocks: holes, for certain only once it is done, where they are wholly in it.
+ */
+static void note_erasure(struct run *run, const struct range *range, const struct erasure_ops *ops,
+                         enum erasure kind, bool done) {
+    unsigned instance = (unsigned)range->instance;
+    uint64_t first = ops->begin / LFSX_BLOCK_SIZE;
+    uint64_t end = math_divide_up(ops->end, LFSX_BLOCK_SIZE);
+    if (ops->begin >= ops->end)
+        return;
+    space_doubt(run, instance, first, end, kind == ERASE_ZERO_NO_HOLE ? MODEL_DATA : MODEL_HOLE);
+    if (kind == ERASE_ZERO && ops->begin % LFSX_BLOCK_SIZE != 0) {
+        space_set(run, instance, first, first + 1, MODEL_PERHAPS);
+        first++;
+    }
+    if (kind == ERASE_ZERO && ops->end % LFSX_BLOCK_SIZE != 0) {
+        end--;
+        space_set(run, instance, end, end + 1, MODEL_PERHAPS);
+    }
+    if (kind != ERASE_ZERO_NO_HOLE && done && first < end)
+        space_set(run, instance, first, end, MODEL_HOLE);
+}
+
 /* What a snapshot holds a trim does not give back. */
 static bool has_snapshot(const struct run *run, unsigned instance) {
     for (uint32_t i = 0; i < run->model.snapshot_count; i++)
@@ -239,12 +263,14 @@ void op_erase(struct client *client, const struct range *range, enum erasure kin
         return;
     memcpy(client->before, bytes_of(run, range->instance)->content + range->offset, range->length);
     struct erasure_ops ops = add_erasures(client, range, kind == ERASE_TRIM);
+    note_erasure(run, range, &ops, kind, false);
     enum status status = erase(volume, range, kind, fua);
     uint64_t now = run_now(run);
     for (uint32_t op = ops.first; op < ops.behind && status == STATUS_OK; op++)
         model_acknowledge(&run->model, op, now, fua);
     if (status != STATUS_OK)
         settle_erasure(client, volume, range, &ops);
+    note_erasure(run, range, &ops, kind, status == STATUS_OK);
     bool may_be_full = kind != ERASE_TRIM || has_snapshot(run, (unsigned)range->instance);
     run_expect(run, status, may_be_full ? RUN_MAY(STATUS_NO_SPACE) : 0,
                kind == ERASE_TRIM ? "a trim" : "a zeroing");

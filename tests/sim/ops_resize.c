@@ -113,6 +113,13 @@ static void shrink(struct run *run, unsigned name, uint64_t size) {
         model_acknowledge(&run->model, op, now, true);
     if (status != STATUS_OK)
         settle(run, name, first, behind);
+    unsigned instance = (unsigned)model_present(&run->model, name);
+    uint64_t blocks = math_divide_up(old, LFSX_BLOCK_SIZE);
+    space_doubt(run, instance, size / LFSX_BLOCK_SIZE, blocks, MODEL_HOLE);
+    if (size % LFSX_BLOCK_SIZE != 0) /* it may get zeros instead of a hole */
+        space_doubt(run, instance, size / LFSX_BLOCK_SIZE, size / LFSX_BLOCK_SIZE + 1, MODEL_DATA);
+    if (status == STATUS_OK)
+        space_set(run, instance, math_divide_up(size, LFSX_BLOCK_SIZE), blocks, MODEL_HOLE);
     run->deleting[name] = false;
     run_expect(run, status, RUN_MAY(STATUS_NO_SPACE), "making a volume smaller");
 }

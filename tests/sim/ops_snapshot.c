@@ -163,13 +163,22 @@ void op_snapshot_read(struct run *run, int snapshot) {
 
 /* ---- clones ---- */
 
+/* What takes from others goes over to what takes the volume's place. */
+static void move_bound(struct run *run, uint32_t op, uint32_t from, uint32_t to) {
+    model_set(&run->model, op, to, model_value(&run->model, from));
+    model_set(&run->model, op, from, 0);
+}
+
 /* The clone's content is the snapshot's, which must have been seen. */
 static unsigned add_clone(struct run *run, int snapshot) {
     struct model_snapshot *own = get(run, snapshot);
     own->cloned = true;
     if (run->model.instances[own->instance].share != NULL)
         return model_add_share(&run->model, own->content, own->size);
-    return model_add_instance(&run->model, own->size, own->content);
+    unsigned clone = model_add_instance(&run->model, own->size, own->content);
+    space_init(run, clone, UINT64_MAX);
+    run->model.instances[clone].is_clone = true;
+    return clone;
 }
 
 void op_clone(struct run *run, int snapshot, unsigned name) {
@@ -204,6 +213,9 @@ void op_rollback(struct run *run, int snapshot, unsigned keep_as) {
     uint32_t op = model_begin(&run->model, run_now(run));
     model_rename(&run->model, op, name, (int)clone);
     model_rename(&run->model, op, keep_as, instance);
+    move_bound(run, op, run->model.instances[instance].quota, run->model.instances[clone].quota);
+    move_bound(run, op, run->model.instances[instance].reserved,
+               run->model.instances[clone].reserved);
     struct label label = label_of(run, snapshot);
     enum status status =
         lfsx_volume_rollback(run->pool, model_name(name), label.text, model_name(keep_as));

@@ -205,6 +205,12 @@ void run_init_from(struct run *run, const struct plan *plan, uint64_t seed,
                                               : one->kept   ? MODEL_KEEP
                                                             : MODEL_KEEP_NOT;
         model_set_present(&run->model, model_name_number(one->name), instance);
+        if (one->is_share)
+            continue;
+        run->model.cells[run->model.instances[instance].quota].history[0].value = one->quota;
+        run->model.cells[run->model.instances[instance].reserved].history[0].value = one->reserved;
+        space_init(run, instance, one->logical_blocks);
+        run->model.instances[instance].is_clone = one->is_clone;
     }
     start_recording(run);
 }

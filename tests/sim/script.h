@@ -32,6 +32,8 @@ enum script_volume_kind {
     SCRIPT_CLONE,
     SCRIPT_ROLLBACK,
     SCRIPT_RESIZE, /* to `length` */
+    SCRIPT_QUOTA,  /* `length` blocks */
+    SCRIPT_RESERVATION,
     SCRIPT_SETTLE,
     SCRIPT_KEEP,
     SCRIPT_UNDELETE /* the first that can be brought back */

@@ -103,6 +103,11 @@ void script_volume_step(struct client *client, const struct script_step *step) {
         if (there)
             op_resize(client, step->volume, step->length);
         return;
+    case SCRIPT_QUOTA:
+    case SCRIPT_RESERVATION:
+        if (there)
+            op_bound(run, step->volume, step->kind == SCRIPT_QUOTA, step->length);
+        return;
     case SCRIPT_SETTLE:
         op_settle(run);
         return;
@@ -131,6 +136,11 @@ static const struct script_step steps[] = {
     {"zero without a hole, durably", script_volume_step, SCRIPT_ZERO_NO_HOLE, 0, 4096, 8192, FUA},
     {"trim", script_volume_step, SCRIPT_TRIM, 0, 0, 8192, 0},
     {"trim, durably", script_volume_step, SCRIPT_TRIM, 0, 4096, 8192, FUA},
+    {"set a quota", script_volume_step, SCRIPT_QUOTA, 0, 0, 4, 0},
+    {"write beyond the quota", script_volume_step, SCRIPT_WRITE, 0, 12288, 8192, 0},
+    {"reserve space", script_volume_step, SCRIPT_RESERVATION, 1, 0, 5, 0},
+    {"write what is reserved, durably", script_volume_step, SCRIPT_WRITE, 1, 12288, 8192, FUA},
+    {"take the quota away", script_volume_step, SCRIPT_QUOTA, 0, 0, 0, 0},
     {"make a volume larger", script_volume_step, SCRIPT_RESIZE, 0, 0, 70 * 512, 0},
     {"write into its new end", script_volume_step, SCRIPT_WRITE, 0, 60 * 512, 4096, FUA},
     {"make it smaller", script_volume_step, SCRIPT_RESIZE, 0, 0, 41 * 512, 0},

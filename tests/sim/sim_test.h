@@ -163,6 +163,29 @@ uint64_t draw_size(struct run *run);
 
 void op_resize(struct client *client, unsigned name, uint64_t size);
 
+/* ---- space.c ---- */
+
+/* What is to be said of a write beforehand. */
+struct forecast {
+    bool must_fail, may_fail; /* because of the quota */
+    bool is_reserved;
+    unsigned char *before; /* enum model_block of each block */
+};
+/* Until space_compare() nothing is sure of these blocks. */
+struct forecast space_forecast(struct run *run, const struct range *range);
+void space_compare(struct run *run, const struct range *range, struct forecast *forecast,
+                   enum status status);
+/* What is known of blocks [first, end) of a volume. */
+void space_set(struct run *run, unsigned instance, uint64_t first, uint64_t end,
+               enum model_block state);
+/* Nothing is, unless they are so already. */
+void space_doubt(struct run *run, unsigned instance, uint64_t first, uint64_t end,
+                 enum model_block but);
+/* Of a volume with content: from that, and from how many blocks have data. */
+void space_init(struct run *run, unsigned instance, uint64_t logical_blocks);
+/* A quota, or else a reservation; of a volume that is idle. */
+void op_bound(struct run *run, unsigned name, bool quota, uint64_t blocks);
+
 /* ---- ops_snapshot.c ---- */
 
 /* Of volumes that are there, all in one instant. */

@@ -73,11 +73,20 @@ bool bring_back(struct run *run, unsigned name) {
     return false;
 }
 
+/* Blocks: none, or about as many as the volume has room for. */
+static uint64_t draw_bound(struct run *run, unsigned name) {
+    uint64_t blocks = size_of(run, model_present(&run->model, name)) / LFSX_BLOCK_SIZE;
+    return run_one_in(run, 4) ? 0 : 1 + run_below(run, blocks);
+}
+
 static void do_setting(struct client *client, unsigned name) {
     struct run *run = client->run;
     bool is_share = run->model.instances[model_present(&run->model, name)].share != NULL;
-    if (!is_share && run_one_in(run, 2))
+    uint64_t dice = run_below(run, 4);
+    if (!is_share && dice == 0)
         op_resize(client, name, draw_size(run));
+    else if (!is_share && dice == 1)
+        op_bound(run, name, run_one_in(run, 2), draw_bound(run, name));
     else
         op_keep(run, name);
 }
