@@ -27,7 +27,7 @@ static const struct repair_candidate *best_root(const struct repair *repair, uin
     return best;
 }
 
-static struct repair_tree *add_dataset(struct repair *repair, uint64_t id) {
+struct repair_tree *repair_add_dataset(struct repair *repair, uint64_t id) {
     struct repair_tree *head = repair_add_tree(repair, id, REPAIR_HEAD);
     if (head == NULL)
         return NULL;
@@ -85,7 +85,7 @@ static void restore(struct repair *repair, uint64_t id, const struct repair_cand
                    !repair_bit(repair->claimed, said.block);
     if (root == NULL && !record.proven && !is_used)
         return; /* a name of a dataset that is no more */
-    struct repair_tree *head = add_dataset(repair, id);
+    struct repair_tree *head = repair_add_dataset(repair, id);
     if (head == NULL)
         return;
     if (record.found) {

@@ -227,7 +227,7 @@ static void begin_tree(struct repair_tree *tree) {
     tree->data = le64_get(head ? tree->disk.data_blocks : tree->snapshot.data_blocks);
     tree->shared = le64_get(head ? tree->disk.shared_blocks : tree->snapshot.shared_blocks);
     tree->file = tree->file_end = tree->size = tree->ranges = 0;
-    tree->recount = false;
+    tree->recount = tree->is_short = false;
 }
 
 /* No snapshot is of an epoch that has not ended. */
@@ -273,6 +273,7 @@ static void walk_again(struct repair *repair) {
 
 void repair_walk(struct repair *repair) {
     repair_walk_catalog(repair);
+    repair->catalog_lost = repair->catalog_lost || repair_has_orphans(repair);
     if (repair->failure == STATUS_OK && !repair->catalog_lost && !repair->quiet)
         drop_headless(repair);
     if (repair->failure == STATUS_OK)
@@ -336,14 +337,17 @@ static void repair_state(struct repair *repair, const struct found *found) {
     repair->failure = repair_prepare(repair);
     if (repair->failure == STATUS_OK)
         repair_walk(repair);
-    bool lost = repair->ranges.count > 0 || has_bad_dead_tree(repair);
+    bool lost = repair->ranges.count > 0 || repair->catalog_lost || has_bad_dead_tree(repair);
     if (repair->failure != STATUS_OK || (!all && (lost || found->trees > 0 || found->journal > 0)))
         return;
-    if (repair->ranges.count > 0)
+    if (repair->ranges.count > 0 || repair->catalog_lost)
         repair_scan(repair);
     if (repair->failure == STATUS_OK && repair->catalog_lost) {
         repair_find_datasets(repair);
+        repair_find_origins(repair);
         if (repair->failure == STATUS_OK)
+            walk_again(repair);
+        if (repair->failure == STATUS_OK && repair_doubt_origins(repair))
             walk_again(repair);
         repair_doubt_found(repair);
     }

@@ -79,6 +79,8 @@ struct repair_tree {
     bool has_stayed;
     struct pointer stayed;      /* the last part that did */
     bool found;                 /* by the scan: its record was lost */
+    bool guessed;               /* its root is the most likely one */
+    bool is_short;              /* it does not have what a younger tree has from it */
     bool dead_is_bad;           /* of a live one: its dead tree does not count */
     bool recount;               /* of a live one: its and its snapshots' counts are not known */
     struct repair_array losses; /* struct repair_loss */
@@ -115,7 +117,7 @@ struct repair {
     struct repair_array tainted;       /* uint64_t: nodes above lost ranges, ascending */
     struct repair_array candidates;    /* struct repair_candidate, by owner and first key */
     struct repair_array catalog_nodes; /* uint64_t: blocks */
-    bool catalog_lost;                 /* some of the catalog is */
+    bool catalog_lost;                 /* some of the catalog is, or of what it should name */
     bool superblock_lost;              /* the newest one is */
     bool recount;                      /* the check did not trust some count */
     bool quiet;                        /* what is done now is only tried */
@@ -283,6 +285,20 @@ void repair_scan(struct repair *repair);
 void repair_find_datasets(struct repair *repair);
 /* After that: of which of them it is not sure that all was found. */
 void repair_doubt_found(struct repair *repair);
+
+/* A dataset without a record, named lost+found-ID; NULL ends the repair. Moves the trees. */
+struct repair_tree *repair_add_dataset(struct repair *repair, uint64_t id);
+
+/* ---- repair/origin.c ---- */
+
+/* Whether there are clones whose origin, or the snapshot that they began as, has no record that
+ * counts. */
+bool repair_has_orphans(const struct repair *repair);
+/* After repair_find_datasets(): adds those records. */
+void repair_find_origins(struct repair *repair);
+/* After all trees were walked: gives up roots that were not guessed right; true if there were some.
+ * All trees must be walked again then. */
+bool repair_doubt_origins(struct repair *repair);
 
 /* ---- repair/load.c: building a tree from the left ---- */
 

@@ -332,7 +332,8 @@ static void add_leaf(struct salvage *s, const struct repair_candidate *leaf) {
         struct item item = node_item(repair->page, i);
         const struct disk_extent *extent = item.value;
         const char *why;
-        if (item.key.type != DISK_TYPE_EXTENT || item.key.offset >= MATH_MIN(s->until, s->high) ||
+        if (item.key.type != DISK_TYPE_EXTENT || item.key.inode != DISK_ROOT_INODE ||
+            item.key.offset >= MATH_MIN(s->until, s->high) ||
             value_validate(&item, &repair->label.geometry, leaf->owner, &why) != STATUS_OK ||
             item.key.offset + le32_get(extent->block_count) <= s->from ||
             le64_get(extent->birth) > s->birth || newer_covers(s, leaf, &item.key))
@@ -439,26 +440,42 @@ static bool find_inode(struct salvage *s, struct disk_inode *inode) {
             continue;
         struct item item = node_item(page, 0);
         const char *why;
-        if (value_validate(&item, &s->repair->label.geometry, all[i].owner, &why) != STATUS_OK)
+        if (value_validate(&item, &s->repair->label.geometry, all[i].owner, &why) != STATUS_OK ||
+            value_validate_volume(&item, &why) != STATUS_OK)
             continue;
         memcpy(inode, item.value, sizeof *inode);
+        inode->links = le32_make(1);
         checkpoint = all[i].checkpoint;
     }
     return checkpoint != 0;
 }
 
-/* No version of the inode was found: the file ends where the last thing ends that is known, if no
- * record says it. */
+/* What the next older tree says, or one that came from this one; 0: none of them is known. */
+static uint64_t size_of_others(const struct salvage *s) {
+    const struct repair_tree *trees = s->repair->trees.items;
+    if (s->older != NULL && s->older->tree->size != 0)
+        return s->older->tree->size;
+    for (uint64_t i = 0; i < s->repair->trees.count; i++)
+        if (trees[i].size != 0 && repair_older(s->repair, &trees[i]) == s->tree)
+            return trees[i].size;
+    return 0;
+}
+
+/* No version of the inode was found: its size is that of another tree, or the file ends where the
+ * last thing ends that is known, if no record says it. */
 static void make_inode(struct salvage *s, struct disk_inode *inode) {
     const struct repair_candidate *all = s->repair->candidates.items;
     uint64_t end = MATH_MAX(s->tree->file_end, 1);
     for (uint64_t i = 0; i < s->repair->candidates.count; i++)
         if (is_candidate(s, &all[i]) && all[i].last.type == DISK_TYPE_EXTENT)
             end = MATH_MAX(end, MATH_MIN(all[i].last.offset, 1ull << 49) + DISK_EXTENT_MAX);
+    uint64_t size = size_of_others(s);
+    if (size == 0)
+        size = end * DISK_BLOCK_SIZE;
     le64 now = le64_make(os_wall_clock_ns());
     *inode = (struct disk_inode){.mode = le32_make(DISK_MODE_REGULAR | 0600u),
                                  .links = le32_make(1),
-                                 .size = le64_make(end * DISK_BLOCK_SIZE),
+                                 .size = le64_make(size),
                                  .modified_ns = now,
                                  .changed_ns = now,
                                  .accessed_ns = now,
@@ -468,7 +485,7 @@ static void make_inode(struct salvage *s, struct disk_inode *inode) {
     char name[REPAIR_NAME_SIZE];
     repair_lose(s->repair, s->tree, 0, UINT64_MAX, true);
     repair_say(s->repair, "volume %s: its size is lost; made it %llu bytes",
-               repair_name(s->repair, s->tree, name), (unsigned long long)(end * DISK_BLOCK_SIZE));
+               repair_name(s->repair, s->tree, name), (unsigned long long)size);
 }
 
 static void emit_inode(struct salvage *s) {

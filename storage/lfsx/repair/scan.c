@@ -94,7 +94,7 @@ static bool only_used(const struct repair *repair) {
     for (uint64_t i = 0; i < repair->ranges.count; i++)
         if (ranges[i].pointer.level == 0 || ranges[i].id == DISK_OWNER_CATALOG)
             return false;
-    return true;
+    return !repair->catalog_lost;
 }
 
 static void scan_chunk(struct repair *repair, uint64_t block, uint64_t count, bool used_only) {

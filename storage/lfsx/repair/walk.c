@@ -12,7 +12,9 @@
 struct walk {
     struct repair *repair;
     struct repair_tree *tree;           /* NULL: the catalog */
+    struct repair_tree *older;          /* NULL: there is none */
     uint64_t above[DISK_LEVEL_MAX + 1]; /* the way down, by level */
+    bool begun;                         /* it came to the first leaf */
 };
 
 bool repair_node(struct repair *repair, const struct pointer *pointer, uint64_t owner,
@@ -86,6 +88,30 @@ static bool extents_are_free(struct walk *walk, const struct disk_node *leaf) {
     return true;
 }
 
+/* Whether a leaf has what one of a volume may have, and the first one what it must have. */
+static bool fits_a_volume(const struct disk_node *leaf, bool is_first) {
+    for (unsigned i = 0; i < node_count(leaf); i++) {
+        struct item item = node_item(leaf, i);
+        const char *why;
+        if (value_validate_volume(&item, &why) != STATUS_OK)
+            return false;
+    }
+    if (!is_first)
+        return true;
+    if (node_count(leaf) == 0 || node_key(leaf, 0).type != DISK_TYPE_INODE)
+        return false;
+    const struct disk_inode *inode = node_item(leaf, 0).value;
+    return le32_get(inode->links) == 1;
+}
+
+/* Whether what a leaf says can be; of the catalog's, the records are looked at one by one. */
+static bool is_possible(struct walk *walk, const struct disk_node *leaf) {
+    bool is_first = !walk->begun;
+    walk->begun = true;
+    return extents_are_free(walk, leaf) &&
+           (walk->tree == NULL || walk->tree->in_share || fits_a_volume(leaf, is_first));
+}
+
 static void take_dataset(struct repair *repair, const struct disk_dataset *disk) {
     struct repair_tree *tree = repair_add_tree(repair, le64_get(disk->id), REPAIR_HEAD);
     if (tree == NULL)
@@ -114,11 +140,17 @@ static void take_schedule(struct repair *repair, const struct item *item) {
     memcpy(schedule->value, item->value, item->length);
 }
 
+static void claim(struct walk *walk, uint64_t birth, uint64_t block) {
+    if (walk->older != NULL && is_shared(walk, birth) && !repair_bit(walk->repair->claimed, block))
+        walk->older->is_short = true;
+    repair_set(walk->repair->claimed, block);
+}
+
 static void take_extent(struct walk *walk, const struct item *item) {
     const struct disk_extent *extent = item->value;
     uint64_t count = le32_get(extent->block_count);
     for (uint64_t i = 0; i < count; i++)
-        repair_set(walk->repair->claimed, le64_get(extent->block) + i);
+        claim(walk, le64_get(extent->birth), le64_get(extent->block) + i);
     walk->tree->file = item->key.inode;
     walk->tree->file_end = item->key.offset + count;
 }
@@ -166,7 +198,7 @@ static void lose(struct walk *walk, const struct pointer *pointer,
 
 static void claim_node(struct walk *walk, const struct pointer *pointer) {
     struct repair *repair = walk->repair;
-    repair_set(repair->claimed, pointer->block);
+    claim(walk, pointer->birth, pointer->block);
     if (walk->tree != NULL)
         return;
     uint64_t *block = repair_add(repair, &repair->catalog_nodes, sizeof *block);
@@ -180,15 +212,18 @@ static void walk_node(struct walk *walk, const struct pointer *pointer,
     bool claimed = geometry_is_data(&repair->label.geometry, pointer->block, 1) &&
                    repair_bit(repair->claimed, pointer->block);
     bool shared = is_shared(walk, pointer->birth);
-    if (claimed && shared && !repair_is_tainted(repair, pointer->block))
+    if (claimed && shared && !repair_is_tainted(repair, pointer->block)) {
+        walk->begun = true;
         return;
+    }
     uint64_t owner = walk->tree == NULL ? DISK_OWNER_CATALOG
                                         : repair_owner(repair, walk->tree->id, pointer->birth);
     bool good = (!claimed || shared) && repair_node(repair, pointer, owner, bounds);
     const struct disk_node *node = good ? repair->path[pointer->level] : NULL;
     if (repair->failure != STATUS_OK)
         return;
-    if (!good || (node->level == 0 && !extents_are_free(walk, node))) {
+    if (!good || (node->level == 0 && !is_possible(walk, node))) {
+        walk->begun = true;
         lose(walk, pointer, bounds);
         return;
     }
@@ -218,8 +253,8 @@ void repair_walk_tree(struct repair *repair, struct repair_tree *tree) {
     struct node_bounds everything = {.is_root = true};
     if (repair_is_gone(tree))
         return;
+    struct repair_tree *older = walk.older = repair_older(repair, tree);
     walk_node(&walk, &tree->root, &everything);
-    const struct repair_tree *older = repair_older(repair, tree);
     if (tree->in_share)
         return;
     if (tree->size == 0 && !repair_is_head(tree))

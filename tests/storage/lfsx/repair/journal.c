@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Goal: a journal that a pool cannot be opened with is cut off, and whatever is older for that is
  * reported: the pool holds what it held but for that. */
-#include "base/checksum.h"
+#include "tests/fuzz/reseal.h"
 #include "tests/storage/lfsx/repair/corpus.h"
 
 /* An entry that was acknowledged is damaged: the journal is cut off there, and everything that is
@@ -67,17 +67,6 @@ static void find_chain(struct corpus *corpus, struct chain *chain) {
     assert_true(chain->count >= 2);
 }
 
-/* Makes checksums right again from an entry on. */
-static void reseal(const struct chain *chain, unsigned index) {
-    for (unsigned i = index; i < chain->count; i++) {
-        struct disk_journal_entry *entry = entry_of(chain, i);
-        if (i > index)
-            entry->previous = entry_of(chain, i - 1)->checksum;
-        size_t used = sizeof *entry + le32_get(entry->length);
-        entry->checksum = le64_make(checksum_xxh64((const char *)entry + 8, used - 8, 0));
-    }
-}
-
 enum nonsense {
     NONSENSE_TYPE,
     NONSENSE_DATASET,
@@ -125,7 +114,8 @@ static bool make_nonsense(struct corpus *corpus, const struct chain *chain, unsi
         return false;
     else
         write->words[0] = ((struct disk_record_write *)other->payload)->words[0];
-    reseal(chain, index);
+    reseal_journal(chain->ring, corpus->label.geometry.journal_blocks, chain->at[0],
+                   le64_get(entry_of(chain, 0)->previous));
     return true;
 }
 
