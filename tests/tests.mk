@@ -33,11 +33,18 @@ $(BUILD)/asan/libhomeless.a: $(ASAN_HOMELESS)
 
 $(HOMELESS_TESTS): $(BUILD)/asan/libhomeless.a
 
+# A program that makes pools for scripts.
+SCATTER := $(BUILD)/host/tests/tools/scatter
+
+$(SCATTER): %: %.o $(HOST_LIBRARY)
+	@echo "  LINK    $@"
+	@$(CC) $(HOST_CFLAGS) $^ -o $@
+
 ONLY :=
 
 .PHONY: test
 test: setup ## build and run every test; ONLY=PATTERN picks some
-	@$(AGAIN) all unit asan-tools fuzz-programs $(SIM_PROGRAMS)
+	@$(AGAIN) all unit asan-tools fuzz-programs $(SIM_PROGRAMS) $(SCATTER)
 	@exec tests/run.py --build '$(BUILD)' --only '$(ONLY)'
 
 # The same programs and tests as for `make test`, but for those that need a machine or ASan.
@@ -48,6 +55,7 @@ COVERED_PROGRAMS := $(patsubst $(BUILD)/%,$(COVERAGE)/%,$(filter-out $(NET_TESTS
 .PHONY: coverage
 coverage: setup ## count the lines that tests run, by room; CHECK=1 fails below the aims
 	@find $(COVERAGE) -name '*.gcda' -delete 2>/dev/null || true
-	@$(AGAIN) BUILD='$(COVERAGE)' SANITIZE=--coverage tools asan-tools $(COVERED_PROGRAMS)
+	@$(AGAIN) BUILD='$(COVERAGE)' SANITIZE=--coverage tools asan-tools $(COVERED_PROGRAMS) \
+	    $(SCATTER:$(BUILD)/%=$(COVERAGE)/%)
 	@tests/run.py --build '$(COVERAGE)' --only '$(COVERED_TESTS)'
 	@exec tests/coverage/report '$(COVERAGE)' $(if $(CHECK),--check)
