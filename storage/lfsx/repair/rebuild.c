@@ -164,9 +164,12 @@ void repair_rebuild(struct repair *repair) {
         if (trees[i].ranges > 0)
             rebuild_tree(repair, &trees[i]);
     for (uint64_t i = repair->trees.count; repair->failure == STATUS_OK && i-- > 0;) {
+        uint64_t head = i; /* the last of its dataset's, some of which may be gone afterwards */
         trees = repair->trees.items;
-        if (i < repair->trees.count && repair_is_head(&trees[i]) && needs_counts(repair, &trees[i]))
-            repair_rebuild_dead(repair, trees[i].id);
+        while (i > 0 && trees[i - 1].id == trees[head].id)
+            i--;
+        if (repair_is_head(&trees[head]) && needs_counts(repair, &trees[head]))
+            repair_rebuild_dead(repair, trees[head].id);
     }
     trees = repair->trees.items;
     for (uint64_t i = 0; repair->failure == STATUS_OK && i < repair->trees.count; i++)
