@@ -230,6 +230,7 @@ static void read_area(struct ring_reader *reader, const struct geometry *geometr
         uint64_t block = geometry_slot_address(geometry, area, i);
         enum status status = read_block(reader->device, block, reader->page);
         slots[i].state = SLOT_DAMAGED;
+        slots[i].unreadable = status != STATUS_OK;
         if (status == STATUS_OK) {
             slot_load(reader->page, block, reader->label, i, &slots[i]);
             reader->read++;
@@ -289,6 +290,28 @@ enum status ring_read(struct blockdev *device, struct label *label, struct ring 
     return reader.read > 0 ? STATUS_OK : reader.error;
 }
 
+static bool any_unreadable(const struct ring *ring) {
+    bool any = false;
+    for (unsigned area = 0; area < RING_AREAS; area++)
+        for (unsigned i = 0; i < DISK_RING_SLOTS; i++)
+            any |= ring->slots[area][i].state == SLOT_DAMAGED && ring->slots[area][i].unreadable;
+    return any;
+}
+
+/* Whether nothing that was acknowledged can have been in the slot: OK, CORRUPT, IO. */
+static enum status judge_slot(const struct ring *ring, unsigned slot) {
+    const struct slot *head = &ring->slots[RING_HEAD][slot];
+    if (head->state != SLOT_DAMAGED)
+        return STATUS_OK;
+    enum status status = STATUS_OK;
+    for (unsigned area = RING_TAIL; area < RING_AREAS; area++) {
+        const struct slot *tail = &ring->slots[area][slot];
+        if (tail->state == SLOT_DAMAGED && status != STATUS_IO)
+            status = head->unreadable || tail->unreadable ? STATUS_IO : STATUS_CORRUPT;
+    }
+    return status;
+}
+
 enum status ring_newest(const struct ring *ring, struct superblock *newest) {
     const struct superblock *found = NULL;
     for (unsigned area = 0; area < RING_AREAS; area++) {
@@ -297,14 +320,9 @@ enum status ring_newest(const struct ring *ring, struct superblock *newest) {
             found = candidate;
     }
     if (found == NULL)
-        return STATUS_CORRUPT;
+        return any_unreadable(ring) ? STATUS_IO : STATUS_CORRUPT;
     *newest = *found;
-    unsigned next = (unsigned)((newest->checkpoint + 1) % DISK_RING_SLOTS);
-    if (ring->slots[RING_HEAD][next].state == SLOT_DAMAGED &&
-        (ring->slots[RING_TAIL][next].state == SLOT_DAMAGED ||
-         ring->slots[RING_OTHER_TAIL][next].state == SLOT_DAMAGED))
-        return STATUS_CORRUPT;
-    return STATUS_OK;
+    return judge_slot(ring, (unsigned)((newest->checkpoint + 1) % DISK_RING_SLOTS));
 }
 
 static void superblock_store(const struct label *label, const struct superblock *superblock,

@@ -49,6 +49,7 @@ enum status label_settle(struct blockdev *device, struct label *label, void *pag
 enum slot_state { SLOT_EMPTY, SLOT_VALID, SLOT_DAMAGED };
 struct slot {
     enum slot_state state;
+    bool unreadable;              /* damaged, as far as can be told: the device could not read it */
     struct superblock superblock; /* if valid */
 };
 /* The whole ring of both areas: slots[area][slot]. While a pool grows there are two tail areas: the
@@ -70,7 +71,8 @@ enum status ring_read(struct blockdev *device, struct label *label, struct ring 
 /*
  * The newest state that counts. CORRUPT if there is none, or if the slot after the newest one is
  * damaged in both areas: a power cut damages at most the head's (the tail's is written after the
- * head's is durable), so that an acknowledged checkpoint would be lost silently.
+ * head's is durable), so that an acknowledged checkpoint would be lost silently. IO instead, if one
+ * of these slots could not be read, and may be whole.
  */
 enum status ring_newest(const struct ring *ring, struct superblock *newest);
 

@@ -22,7 +22,8 @@ static const struct slot *better(const struct slot *head, const struct slot *tai
 
 static enum status choose(struct repair *repair, const struct ring *ring) {
     enum status status = ring_newest(ring, &repair->super);
-    if (status != STATUS_CORRUPT || repair->options->level != LFSX_REPAIR_ALL)
+    if ((status != STATUS_CORRUPT && status != STATUS_IO) ||
+        repair->options->level != LFSX_REPAIR_ALL)
         return status;
     for (unsigned i = 0; i < DISK_RING_SLOTS; i++) {
         const struct slot *slot = better(&ring->slots[0][i], &ring->slots[1][i]);
