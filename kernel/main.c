@@ -156,8 +156,11 @@ static void start_nbd(struct appliance *appliance) {
 
 static bool print_volume(void *context, const struct lfsx_volume_info *info) {
     char size[FORMAT_BYTES_SIZE];
-    log_info("main", "volume %s, %s: nbd://%s/%s", info->name, format_bytes(size, info->size),
-             (const char *)context, info->name);
+    if (info->damage != STATUS_OK)
+        log_error("main", "volume %s is damaged and not served; fsck.lfsx repairs it", info->name);
+    else
+        log_info("main", "volume %s, %s: nbd://%s/%s", info->name, format_bytes(size, info->size),
+                 (const char *)context, info->name);
     return true;
 }
 

@@ -214,6 +214,9 @@ static enum step refuse_export(struct handshake *handshake, enum status status) 
         return reply_error(handshake, NBD_REP_ERR_UNKNOWN, "there is no volume of that name");
     case STATUS_SHUTDOWN:
         return reply_error(handshake, NBD_REP_ERR_SHUTDOWN, status_text(status));
+    case STATUS_CORRUPT:
+        return reply_error(handshake, NBD_REP_ERR_UNKNOWN,
+                           "the volume is damaged; fsck.lfsx repairs it");
     default:
         log_warning("nbd", "%s: a volume could not be opened: %s",
                     handshake->connection->stream->peer, status_text(status));

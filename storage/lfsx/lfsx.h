@@ -82,8 +82,9 @@ struct lfsx_open_options {
 };
 
 /* Opens the pool on the device, which stays the caller's and must outlive the pool. The newest
- * valid superblock counts. NOT_LFSX, VERSION, CORRUPT, CHECKSUM, READ_ONLY (the device is, the flag
- * is not set). `options` may be NULL. */
+ * valid superblock counts. What is damaged of one volume or share keeps only that from being
+ * opened, and can be seen in lists. NOT_LFSX, VERSION, CORRUPT, CHECKSUM, READ_ONLY (the device is,
+ * the flag is not set). `options` may be NULL. */
 enum status lfsx_pool_open(struct blockdev *device, const struct lfsx_open_options *options,
                            struct lfsx_pool **pool);
 
@@ -154,6 +155,8 @@ struct lfsx_volume_info {
     char origin[LFSX_OPEN_NAME_MAX + 1]; /* VOLUME@SNAPSHOT that it is a clone of; else "" */
     bool is_protected;
     bool read_only;
+    enum status damage; /* why it cannot be opened, and has a size of 0 here: CHECKSUM, CORRUPT, IO;
+                           STATUS_OK: it can */
 };
 
 /* Creates a thin volume, durable on return. EXISTS, INVALID (name, or size not a positive multiple
@@ -214,7 +217,8 @@ enum status lfsx_deleted_list(struct lfsx_pool *pool,
                               void *context);
 
 /* A handle; each open is paired with one close. "VOLUME@SNAPSHOT" opens a snapshot, to be read.
- * NOT_FOUND, BUSY (it is being made smaller), NO_MEMORY. */
+ * NOT_FOUND, BUSY (it is being made smaller), CORRUPT or IO (a node cannot be read that everything
+ * in it needs: fsck.lfsx repairs that; all else is served meanwhile), NO_MEMORY. */
 enum status lfsx_volume_open(struct lfsx_pool *pool, const char *name, struct lfsx_volume **volume);
 void lfsx_volume_close(struct lfsx_volume *volume);
 /* Of a snapshot, its own size and space, and the volume's other facts. */

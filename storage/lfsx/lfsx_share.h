@@ -48,6 +48,7 @@ struct lfsx_share_info {
     uint64_t created_ns; /* since 1970 UTC */
     uint32_t open_count; /* handles at this moment */
     bool read_only;
+    enum status damage; /* as struct lfsx_volume_info's */
 };
 
 /* As lfsx_volume_list(). */
@@ -57,7 +58,7 @@ enum status lfsx_share_list(struct lfsx_pool *pool,
 
 /* A handle; each open is paired with one close. "SHARE@SNAPSHOT" gives a read-only one on a
  * snapshot. The first handle begins to free what a crash left of files that were removed while
- * open. NOT_FOUND. */
+ * open. NOT_FOUND, CORRUPT or IO (as lfsx_volume_open()). */
 enum status lfsx_share_open(struct lfsx_pool *pool, const char *name, struct lfsx_share **share);
 /* All its files are closed. */
 void lfsx_share_close(struct lfsx_share *share);

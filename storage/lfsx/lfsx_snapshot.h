@@ -16,6 +16,8 @@
 
 #include "storage/lfsx/lfsx.h"
 
+#define LFSX_BYTES_UNKNOWN UINT64_MAX /* what says it is damaged */
+
 struct lfsx_snapshot_info {
     char name[LFSX_NAME_MAX + 1];
     uint8_t uuid[16];
@@ -24,7 +26,7 @@ struct lfsx_snapshot_info {
     uint64_t size;          /* bytes, as clients see it */
     uint64_t logical_bytes; /* data that it holds */
     uint64_t referenced_bytes; /* with the nodes; shared or not */
-    uint64_t unique_bytes;     /* what deleting it would free */
+    uint64_t unique_bytes;     /* what deleting it would free, or LFSX_BYTES_UNKNOWN */
     uint32_t open_count;
     uint32_t clone_count;
     bool automatic; /* taken by a schedule */
@@ -35,7 +37,7 @@ struct lfsx_snapshot_info {
 /* Takes a snapshot of every volume named, all in the same instant: what was acknowledged before the
  * call is in it, a write that is under way is in it as a whole or not at all. Durable on return;
  * after an error none was taken. NOT_FOUND, EXISTS (a volume has a snapshot of this name), INVALID
- * (name; no volume; one named twice), NO_SPACE, READ_ONLY. */
+ * (name; no volume; one named twice), CORRUPT and IO (a volume is damaged), NO_SPACE, READ_ONLY. */
 enum status lfsx_snapshot_create(struct lfsx_pool *pool, const char *const *volumes,
                                  uint32_t volume_count, const char *name, uint32_t flags);
 
@@ -50,13 +52,13 @@ enum status lfsx_snapshot_list(struct lfsx_pool *pool, const char *volume,
                                void *context);
 
 /* How many bytes of the volume are in no snapshot of it and not in what it was cloned from: what
- * deleting it, but not its snapshots, would free. NOT_FOUND. */
+ * deleting it, but not its snapshots, would free; or LFSX_BYTES_UNKNOWN. NOT_FOUND. */
 enum status lfsx_volume_unique(struct lfsx_pool *pool, const char *volume, uint64_t *bytes);
 
 /* How many bytes the volume takes together with all its snapshots, nodes included: what deleting it
  * with them would free. What it has of its origin counts there, so that the sum over all volumes
- * and shares is what they take of the pool. Costs a look at the sums of what was dropped between
- * snapshots. NOT_FOUND. */
+ * and shares is what they take of the pool while nobody writes. Costs a look at the sums of what
+ * was dropped between snapshots. May be LFSX_BYTES_UNKNOWN. NOT_FOUND. */
 enum status lfsx_volume_total(struct lfsx_pool *pool, const char *volume, uint64_t *bytes);
 
 /* Waits until what deleted snapshots and volumes held is free: SHUTDOWN if the pool closes first.

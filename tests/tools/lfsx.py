@@ -26,7 +26,8 @@ def refuses(command, *words, because, status=1):
 
 
 def volumes():
-    report = json.loads(lfsx("list", "--json"))
+    listing = subprocess.run([LFSX, "list", POOL, "--json"], stdout=subprocess.PIPE, check=True)
+    report = json.loads(listing.stdout)
     return {volume["name"]: volume for volume in report["volumes"]}, report["deleted"]
 
 
@@ -150,12 +151,48 @@ def space():
           "the pool did not grow by what the image did, but for a map of the second region")
 
 
+def damaged():
+    """All nodes of one volume are damaged: it is listed as that, and the other one is served."""
+    lfsx("create", "ill", "1M")
+    lfsx("create", "well", "1M")
+    owner = volumes()[0]["ill"]["id"].to_bytes(8, "little")
+    with open(POOL, "rb") as file:
+        whole = file.read()
+    content = bytearray(whole)
+    for at in range(0, len(content), 4096):
+        if content[at + 8:at + 12] == b"LFXN" and content[at + 24:at + 32] == owner:
+            content[at + 200] ^= 1
+    with open(POOL, "wb") as file:
+        file.write(content)
+    there = volumes()[0]
+    check(there["ill"]["damaged"] and not there["well"]["damaged"], f"the damage: {there}")
+    check("damaged: run fsck.lfsx" in lfsx("list"), "list does not show the damage")
+    refuses("snapshot", "second", "well", "ill", because="damaged structure")
+    lfsx("snapshot", "second", "well")
+    with appliance.Daemon(POOL) as daemon:
+        write(daemon, "well", 6)
+        reads(daemon, "well", 6)
+        info = subprocess.run(["nbdinfo", daemon.uri("ill")], capture_output=True, text=True,
+                              env=os.environ | {"LIBNBD_DEBUG": "1"}, check=False)
+        check(info.returncode != 0 and "the volume is damaged" in info.stderr,
+              f"nbdinfo says: {info.stderr}")
+        check("is damaged and not served" in daemon.output(), "holdfastd does not say so")
+        daemon.power_off()
+    lfsx("delete", "ill")
+    check("ill" not in volumes()[0], "it cannot be deleted")
+    with open(POOL, "wb") as file:
+        file.write(whole)
+    lfsx("delete", "ill")
+    lfsx("delete", "well")
+
+
 check("rollback" in run(LFSX, "--help"), "--help does not explain rollback")
 run(f"{appliance.BUILD}/asan/bin/mkfs.lfsx", "--size", "64M", POOL)
 snapshots_and_clones()
 rewind()
 settings()
 space()
+damaged()
 refuses("nonsense", because="Usage", status=2)
 refuses("clone", "data", because="Usage", status=2)
 refuses("list", "--nonsense", because="no such option", status=2)

@@ -166,7 +166,11 @@ static bool start_servers(struct daemon *daemon) {
 static bool print_volume(void *context, const struct lfsx_volume_info *info) {
     (void)context;
     char size[FORMAT_BYTES_SIZE];
-    printf("holdfastd: volume \"%s\", %s\n", info->name, format_bytes(size, info->size));
+    if (info->damage != STATUS_OK)
+        printf("holdfastd: volume \"%s\" is damaged and not served; fsck.lfsx repairs it\n",
+               info->name);
+    else
+        printf("holdfastd: volume \"%s\", %s\n", info->name, format_bytes(size, info->size));
     return true;
 }
 

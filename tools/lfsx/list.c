@@ -16,14 +16,27 @@ struct listing {
     enum status status;
 };
 
+/* Bytes that are not known if something is damaged. */
+static const char *bytes_text(char text[FORMAT_BYTES_SIZE], uint64_t bytes) {
+    return bytes == LFSX_BYTES_UNKNOWN ? "?" : format_bytes(text, bytes);
+}
+
+static void print_json_bytes(const char *key, uint64_t bytes) {
+    if (bytes == LFSX_BYTES_UNKNOWN)
+        printf(", \"%s\": null", key);
+    else
+        printf(", \"%s\": %" PRIu64, key, bytes);
+}
+
 static void print_json_snapshot(struct listing *listing, const struct lfsx_snapshot_info *info) {
     printf("%s{\"name\": ", listing->later ? ", " : "");
     json_print_string(info->name);
     printf(", \"epoch\": %" PRIu64 ", \"created_ns\": %" PRIu64 ", \"size\": %" PRIu64
-           ", \"logical_bytes\": %" PRIu64 ", \"referenced_bytes\": %" PRIu64
-           ", \"unique_bytes\": %" PRIu64 ", \"clones\": %u, \"automatic\": %s}",
-           info->epoch, info->created_ns, info->size, info->logical_bytes, info->referenced_bytes,
-           info->unique_bytes, info->clone_count, info->automatic ? "true" : "false");
+           ", \"logical_bytes\": %" PRIu64 ", \"referenced_bytes\": %" PRIu64,
+           info->epoch, info->created_ns, info->size, info->logical_bytes, info->referenced_bytes);
+    print_json_bytes("unique_bytes", info->unique_bytes);
+    printf(", \"clones\": %u, \"automatic\": %s}", info->clone_count,
+           info->automatic ? "true" : "false");
 }
 
 static bool show_snapshot(void *context, const struct lfsx_snapshot_info *info) {
@@ -35,7 +48,7 @@ static bool show_snapshot(void *context, const struct lfsx_snapshot_info *info) 
         print_json_snapshot(listing, info);
     else
         printf("         @%-26s %10s %10s  %s%s\n", info->name,
-               format_bytes(logical, info->logical_bytes), format_bytes(unique, info->unique_bytes),
+               format_bytes(logical, info->logical_bytes), bytes_text(unique, info->unique_bytes),
                time_text(time, info->created_ns), info->clone_count > 0 ? "  has clones" : "");
     listing->later = true;
     return true;
@@ -62,13 +75,15 @@ static void print_json_volume(struct listing *listing, const struct lfsx_volume_
     printf("%s\n  {\"id\": %" PRIu64 ", \"name\": ", listing->later ? "," : "", info->id);
     json_print_string(info->name);
     printf(", \"size\": %" PRIu64 ", \"logical_bytes\": %" PRIu64 ", \"referenced_bytes\": %" PRIu64
-           ", \"unique_bytes\": %" PRIu64 ", \"total_bytes\": %" PRIu64
            ", \"quota_bytes\": %" PRIu64 ", \"reserved_bytes\": %" PRIu64
            ", \"created_ns\": %" PRIu64 ", \"deleted_ns\": %" PRIu64
-           ", \"protected\": %s, \"origin\": ",
-           info->size, info->logical_bytes, info->referenced_bytes, takes->unique, takes->total,
-           info->quota_bytes, info->reserved_bytes, info->created_ns, info->deleted_ns,
-           info->is_protected ? "true" : "false");
+           ", \"protected\": %s, \"damaged\": %s",
+           info->size, info->logical_bytes, info->referenced_bytes, info->quota_bytes,
+           info->reserved_bytes, info->created_ns, info->deleted_ns,
+           info->is_protected ? "true" : "false", info->damage != STATUS_OK ? "true" : "false");
+    print_json_bytes("unique_bytes", takes->unique);
+    print_json_bytes("total_bytes", takes->total);
+    printf(", \"origin\": ");
     json_print_string(info->origin);
 }
 
@@ -78,17 +93,19 @@ static void print_volume(struct listing *listing, const struct lfsx_volume_info 
     char logical[FORMAT_BYTES_SIZE];
     char own[FORMAT_BYTES_SIZE];
     char time[TIME_TEXT_SIZE];
-    printf("%6" PRIu64 "  %-20s %7s %10s %10s  %s%s%s%s%s\n", info->id, info->name,
-           format_bytes(size, info->size), format_bytes(logical, info->logical_bytes),
-           listing->deleted ? "" : format_bytes(own, unique), time_text(time, info->created_ns),
+    printf("%6" PRIu64 "  %-20s %7s %10s %10s  %s%s%s%s%s%s\n", info->id, info->name,
+           info->damage == STATUS_OK ? format_bytes(size, info->size) : "?",
+           format_bytes(logical, info->logical_bytes),
+           listing->deleted ? "" : bytes_text(own, unique), time_text(time, info->created_ns),
            info->origin[0] != '\0' ? "  from " : "", info->origin,
-           info->is_protected ? "  protected" : "", listing->deleted ? "  deleted" : "");
+           info->is_protected ? "  protected" : "", listing->deleted ? "  deleted" : "",
+           info->damage != STATUS_OK ? "  damaged: run fsck.lfsx" : "");
 }
 
 static void show_bounds(const struct lfsx_volume_info *info, const struct takes *takes) {
     char size[FORMAT_BYTES_SIZE];
     if (info->snapshot_count > 0)
-        printf("         %s with its snapshots\n", format_bytes(size, takes->total));
+        printf("         %s with its snapshots\n", bytes_text(size, takes->total));
     if (info->quota_bytes > 0)
         printf("         quota %s\n", format_bytes(size, info->quota_bytes));
     if (info->reserved_bytes > 0)
@@ -177,11 +194,12 @@ static bool show_share(void *context, const struct lfsx_share_info *info) {
     if (listing->json) {
         printf("%s{\"id\": %" PRIu64 ", \"name\": ", listing->later ? ", " : "", info->id);
         json_print_string(info->name);
-        printf(", \"logical_bytes\": %" PRIu64 ", \"created_ns\": %" PRIu64, info->used_bytes,
-               info->created_ns);
+        printf(", \"logical_bytes\": %" PRIu64 ", \"created_ns\": %" PRIu64 ", \"damaged\": %s",
+               info->used_bytes, info->created_ns, info->damage != STATUS_OK ? "true" : "false");
     } else {
-        printf("%6" PRIu64 "  %-20s %7s %10s %10s  %s\n", info->id, info->name, "share",
-               format_bytes(data, info->used_bytes), "", time_text(time, info->created_ns));
+        printf("%6" PRIu64 "  %-20s %7s %10s %10s  %s%s\n", info->id, info->name, "share",
+               format_bytes(data, info->used_bytes), "", time_text(time, info->created_ns),
+               info->damage != STATUS_OK ? "  damaged: run fsck.lfsx" : "");
     }
     show_snapshots(listing, info->name);
     if (listing->json)

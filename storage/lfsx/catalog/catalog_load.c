@@ -3,7 +3,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "storage/lfsx/catalog/catalog.h"
-#include "storage/lfsx/format/values.h"
 #include "storage/lfsx/pool/pool.h"
 
 void catalog_take_settings(struct dataset *d, const struct disk_dataset *disk) {
@@ -96,26 +95,6 @@ static enum status look_snapshot(void *context, struct btree_cursor *cursor) {
     return STATUS_OK;
 }
 
-/* A volume's size; that a share's root is a directory. */
-static enum status look_size(void *context, struct btree_cursor *cursor) {
-    struct dataset *d = context;
-    struct key key = {.inode = DISK_ROOT_INODE, .type = DISK_TYPE_INODE};
-    enum status status = btree_find(&d->tree, &key, cursor);
-    bool mended = d->kind == DISK_DATASET_SHARE && d->pool->mending;
-    if (mended && (status == STATUS_OK || status == STATUS_NOT_FOUND))
-        return STATUS_OK;
-    if (status != STATUS_OK)
-        return status == STATUS_NOT_FOUND ? STATUS_CORRUPT : status;
-    struct item item = btree_item(cursor);
-    const struct disk_inode *inode = item.value;
-    const char *why;
-    bool is_directory = (le32_get(inode->mode) & DISK_MODE_KIND) == DISK_MODE_DIRECTORY;
-    if (d->kind == DISK_DATASET_SHARE)
-        return is_directory ? STATUS_OK : STATUS_CORRUPT;
-    d->file.size = le64_get(inode->size);
-    return value_validate_volume(&item, &why);
-}
-
 static enum status look_schedule(void *context, struct btree_cursor *cursor) {
     struct dataset *d = context;
     struct key key = catalog_schedule_key(d->id);
@@ -163,6 +142,18 @@ static enum status load_snapshots(struct dataset *d) {
     }
 }
 
+/* A volume's size. What cannot be read costs the dataset, not the pool. */
+static enum status load_size(struct dataset *d) {
+    if (d->state == DISK_DATASET_DELETING)
+        return STATUS_OK;
+    enum status status = damage_look(d, &d->file.size);
+    if (!damage_is(status))
+        return status;
+    d->file.size = 0;
+    damage_set(d, status, false);
+    return STATUS_OK;
+}
+
 /* The next dataset from `id` on. NOT_FOUND: there is none. */
 static enum status load_dataset(struct lfsx_pool *pool, uint64_t id, struct dataset **out) {
     struct dataset *d = dataset_new(pool);
@@ -172,8 +163,8 @@ static enum status load_dataset(struct lfsx_pool *pool, uint64_t id, struct data
     enum status status = pool_look(pool, look_dataset, d);
     if (status == STATUS_OK)
         status = find_origin(d);
-    if (status == STATUS_OK && d->state != DISK_DATASET_DELETING)
-        status = pool_look(pool, look_size, d);
+    if (status == STATUS_OK)
+        status = load_size(d);
     if (status == STATUS_OK)
         status = load_snapshots(d);
     if (status == STATUS_OK)

@@ -51,10 +51,14 @@ struct dataset {
     struct file file;           /* the volume's */
     struct schedule schedule;
     uint32_t open_count;
-    bool is_resizing;    /* somebody does, and holds it open */
-    bool is_shrinking;   /* ... so that nobody else may open it */
-    uint32_t pin_count;  /* it is looked at, and must stay in memory */
-    uint64_t created_in; /* generation; 0: it was there when the pool was opened */
+    bool is_resizing;        /* somebody does, and holds it open */
+    bool is_shrinking;       /* ... so that nobody else may open it */
+    uint32_t pin_count;      /* it is looked at, and must stay in memory */
+    uint64_t created_in;     /* generation; 0: it was there when the pool was opened */
+    enum status damage;      /* why nobody can open it; OK: they can */
+    bool damaged_for_good;   /* ... before the pool is opened again */
+    enum status dead_damage; /* why nothing can be added to its dead tree; OK: it can */
+    bool is_stuck;           /* the reaper cannot go on with it */
 };
 
 struct snapshot {
@@ -123,10 +127,27 @@ struct dead_box snapshot_box(const struct snapshot *snapshot);
 void dataset_add_snapshot(struct dataset *dataset, struct snapshot *snapshot);
 void dataset_update_kept(struct dataset *dataset);
 
+/* ---- damage.c: no lock held unless it is said ---- */
+
+/* Whether an error means that something on the device cannot be read. */
+bool damage_is(enum status status);
+/* Reads the dataset's first inode; *size is a volume's. CHECKSUM, CORRUPT, IO, NO_MEMORY. */
+enum status damage_look(struct dataset *dataset, uint64_t *size);
+/* Nobody can open the dataset from now on, which the log says. Lock exclusive, or the pool is being
+ * opened. For good: not even if its inode can be read again. */
+void damage_set(struct dataset *dataset, enum status cause, bool for_good);
+/* Whether it may be opened: CORRUPT, IO. Lock held. */
+enum status damage_status(const struct dataset *dataset);
+/* The same after another look, if it is damaged. It is held. */
+enum status damage_check(struct dataset *dataset);
+/* Whether the snapshot's first inode can be read: CORRUPT, IO (logged), NO_MEMORY. */
+enum status damage_check_snapshot(struct lfsx_pool *pool, uint64_t dataset, uint64_t epoch);
+
 /* ---- holding.c: no lock held ---- */
 
 /* Holds what is named "NAME" or "NAME@SNAPSHOT" and of that kind; its creation is durable then.
- * NOT_FOUND, BUSY (a volume that is being made smaller), and as pool_commit(). */
+ * NOT_FOUND, BUSY (a volume that is being made smaller), CORRUPT and IO (it is damaged), and as
+ * pool_commit(). */
 enum status holding_open(struct lfsx_pool *pool, const char *name, uint8_t kind,
                          struct holding *holding);
 void holding_close(struct holding *holding);

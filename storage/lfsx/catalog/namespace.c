@@ -28,8 +28,9 @@ struct source {
 
 static enum status find_snapshot(struct lfsx_transaction *t, struct source *source,
                                  const char *snapshot) {
-    return catalog_snapshot_find(t, le64_get(source->named.record.dataset.id), snapshot,
-                                 MVCC_LOCK_SHARED, &source->epoch);
+    uint64_t id = le64_get(source->named.record.dataset.id);
+    enum status status = catalog_snapshot_find(t, id, snapshot, MVCC_LOCK_SHARED, &source->epoch);
+    return status == STATUS_OK ? damage_check_snapshot(t->pool, id, source->epoch) : status;
 }
 
 static void fill_record(union catalog_item *record, const char *name, uint8_t kind) {

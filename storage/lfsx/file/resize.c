@@ -29,6 +29,8 @@ static enum status hold(struct resize *resize, const char *name, bool may_shrink
     struct dataset *d = dataset_find(pool, name);
     if (d == NULL || d->kind != DISK_DATASET_VOLUME)
         status = STATUS_NOT_FOUND;
+    else if (d->damage != STATUS_OK)
+        status = damage_status(d);
     else if (resize->size < d->file.size && !may_shrink)
         status = STATUS_INVALID;
     else if (d->is_resizing || (resize->size < d->file.size && d->open_count > 0))

@@ -49,6 +49,7 @@ static void fill_info(const struct dataset *d, struct lfsx_volume_info *info) {
     info->snapshot_count = count_snapshots(d);
     info->is_protected = d->flags & DISK_DATASET_PROTECTED;
     info->read_only = pool_writable(d->pool) != STATUS_OK;
+    info->damage = d->damage;
     if (d->origin != NULL)
         format_text(info->origin, sizeof info->origin, "%s@%s", d->origin->dataset->name,
                     d->origin->name);
@@ -63,6 +64,7 @@ static void fill_snapshot_info(const struct snapshot *s, struct lfsx_volume_info
     info->created_ns = s->created_ns;
     info->open_count = s->open_count;
     info->read_only = true;
+    info->damage = STATUS_OK;
 }
 
 void lfsx_volume_info(struct lfsx_volume *v, struct lfsx_volume_info *info) {

@@ -38,6 +38,14 @@ static enum status settle_creation(struct dataset *d) {
     return durable ? STATUS_OK : pool_checkpoint(pool);
 }
 
+/* A snapshot does not need what its volume lacks, and the other way round. */
+static enum status check_damage(const struct holding *holding) {
+    struct dataset *d = holding->dataset;
+    if (holding->snapshot == NULL)
+        return damage_check(d);
+    return damage_check_snapshot(d->pool, d->id, holding->snapshot->epoch);
+}
+
 enum status holding_open(struct lfsx_pool *pool, const char *name, uint8_t kind,
                          struct holding *holding) {
     os_rwlock_lock_exclusive(&pool->lock);
@@ -46,6 +54,8 @@ enum status holding_open(struct lfsx_pool *pool, const char *name, uint8_t kind,
     if (status != STATUS_OK)
         return status;
     status = settle_creation(holding->dataset);
+    if (status == STATUS_OK)
+        status = check_damage(holding);
     if (status != STATUS_OK)
         holding_close(holding);
     return status;

@@ -126,11 +126,11 @@ static enum status newest_superblock(struct blockdev *device, struct label *labe
     if (status == STATUS_OK && !read_only)
         status = settle(device, label, ring, superblock);
     os_free(ring);
-    if (status == STATUS_CORRUPT)
+    if (status == STATUS_CORRUPT || status == STATUS_IO)
         log_error("lfsx",
                   "%s: no superblock can be trusted to be the newest: a checkpoint that was "
-                  "acknowledged may be damaged; run fsck.lfsx",
-                  device->name);
+                  "acknowledged may be %s; run fsck.lfsx",
+                  device->name, status == STATUS_IO ? "where the device cannot read" : "damaged");
     return status;
 }
 
@@ -182,6 +182,19 @@ static enum status recover(struct lfsx_pool *pool, const struct journal_position
     return status;
 }
 
+/* Who only reads can do without allocation maps. */
+static enum status load_maps(struct lfsx_pool *pool, const struct superblock *superblock) {
+    const struct geometry *geometry = &pool->label.geometry;
+    enum status status =
+        alloc_load(&pool->allocator, geometry, pool->device, &superblock->map_root);
+    if (!damage_is(status) || !pool->read_only)
+        return status;
+    log_warning("lfsx", "%s: opened without its allocation maps, to be read; run fsck.lfsx",
+                pool->device->name);
+    alloc_do_without(&pool->allocator, geometry, superblock->used_blocks);
+    return STATUS_OK;
+}
+
 /* Loads what the superblock names. The allocator exists afterwards if the status is OK. */
 static enum status load(struct lfsx_pool *pool, const struct superblock *superblock) {
     pool->catalog = (struct btree){.pool = pool,
@@ -192,8 +205,7 @@ static enum status load(struct lfsx_pool *pool, const struct superblock *superbl
     pool->epoch = superblock->epoch;
     pool->generation = superblock->checkpoint + 1;
     pool->durable_generation = superblock->checkpoint;
-    enum status status =
-        alloc_load(&pool->allocator, &pool->label.geometry, pool->device, &superblock->map_root);
+    enum status status = load_maps(pool, superblock);
     if (status != STATUS_OK)
         return status;
     status = catalog_load(pool);

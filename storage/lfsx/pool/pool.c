@@ -233,7 +233,7 @@ bool pool_again(struct lfsx_pool *pool, struct pool_retry *retry, const struct b
     if (loaded == STATUS_NO_MEMORY)
         return false;
     if (retry->failed && same_pointer(&retry->pointer, &miss->pointer))
-        return false;
+        return dead_give_up(pool, miss->owner, loaded);
     retry->failed = true;
     retry->pointer = miss->pointer;
     return true;

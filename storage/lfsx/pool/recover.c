@@ -53,7 +53,7 @@ static enum status open_share_file(struct dataset *dataset, uint64_t inode, stru
         status = STATUS_NOT_FOUND;
     if (status != STATUS_OK)
         file_destroy(file);
-    return status == STATUS_NOT_FOUND ? STATUS_CORRUPT : status;
+    return status;
 }
 
 /* A file that nobody can tell more of than that it was written to. */
@@ -80,7 +80,7 @@ static enum status make_share_file(struct dataset *dataset, uint64_t inode) {
     struct look look = {.file = &file};
     enum status status = pool_look(dataset->pool, look_up_inode, &look);
     if (status != STATUS_NOT_FOUND)
-        return status == STATUS_OK ? STATUS_CORRUPT : status; /* something else is there */
+        return status == STATUS_OK ? STATUS_NOT_FOUND : status; /* something else is there */
     le64 now = le64_make(os_wall_clock_ns());
     look.item = (struct disk_inode){.mode = le32_make(DISK_MODE_REGULAR | 0600u),
                                     .links = le32_make(1),
@@ -91,16 +91,18 @@ static enum status make_share_file(struct dataset *dataset, uint64_t inode) {
     return pool_change(dataset->pool, insert_inode, &look);
 }
 
-/* CORRUPT: it is not there. */
+/* NOT_FOUND, or why the dataset is damaged. */
 static enum status find_target(struct lfsx_pool *pool, uint64_t dataset_id, uint64_t inode,
                                struct target *target) {
     struct dataset *dataset = dataset_find_id(pool, dataset_id);
     if (dataset == NULL)
-        return STATUS_CORRUPT;
+        return STATUS_NOT_FOUND;
+    if (dataset->damage != STATUS_OK)
+        return dataset->damage;
     target->file = dataset->kind == DISK_DATASET_SHARE ? &target->share_file : &dataset->file;
     if (dataset->kind == DISK_DATASET_SHARE)
         return open_share_file(dataset, inode, &target->share_file);
-    return inode == dataset->file.inode ? STATUS_OK : STATUS_CORRUPT;
+    return inode == dataset->file.inode ? STATUS_OK : STATUS_NOT_FOUND;
 }
 
 static void release_target(struct target *target) {
@@ -167,7 +169,7 @@ static enum status find_written(struct lfsx_pool *pool, const struct write_recor
                                 struct target *target) {
     enum status status = find_target(pool, record->dataset, record->inode, target);
     struct dataset *dataset = dataset_find_id(pool, record->dataset);
-    if (status != STATUS_CORRUPT || !pool->mending || dataset == NULL ||
+    if (status != STATUS_NOT_FOUND || !pool->mending || dataset == NULL ||
         dataset->kind != DISK_DATASET_SHARE)
         return status;
     status = make_share_file(dataset, record->inode);
@@ -184,62 +186,90 @@ static enum status drop_write(struct lfsx_pool *pool, const struct write_record 
     return STATUS_OK;
 }
 
+/* A record that was acknowledged has no place to go to, since nodes of its dataset cannot be read.
+ * A checkpoint would drop it, so there must be none; who only reads can do without that dataset. */
+static enum status leave_out(struct lfsx_pool *pool, uint64_t id, enum status cause) {
+    struct dataset *d = dataset_find_id(pool, id);
+    if (pool->read_only) {
+        if (!d->damaged_for_good)
+            damage_set(d, cause, true);
+        return STATUS_OK;
+    }
+    log_error(
+        "lfsx",
+        "%s: dataset %llu is damaged, and the journal holds what was acknowledged for it: the "
+        "pool can only be read; run fsck.lfsx",
+        pool->device->name, (unsigned long long)id);
+    return cause == STATUS_IO ? STATUS_IO : STATUS_CORRUPT;
+}
+
+static enum status settle_record(struct lfsx_pool *pool, uint64_t id, enum status status) {
+    if (status == STATUS_OK)
+        status = dead_drain(pool);
+    return damage_is(status) ? leave_out(pool, id, status) : status;
+}
+
+/* *fits: the record can be about the file. */
+static enum status write_again(struct lfsx_pool *pool, const struct write_record *record,
+                               struct file *f, bool *fits) {
+    struct block_map map = map_of(record);
+    struct file_growth growth = {record->size, record->modified_ns};
+    uint64_t size = f->in_share ? record->size : f->size;
+    if (pool->mending && f->in_share)
+        size = MATH_MAX(size, f->size);
+    *fits = size >= f->size && write_record_fits(record->first, record->count, size);
+    return *fits ? file_replace(f, record->first, &map, &growth) : STATUS_OK;
+}
+
 static enum status replay_write(struct lfsx_pool *pool, const void *payload, uint32_t length) {
     struct write_record record;
     if (!parse_write(pool, payload, length, &record))
         return makes_no_sense(pool, "of a write is malformed");
     struct target target;
     enum status status = find_written(pool, &record, &target);
-    if (status == STATUS_CORRUPT && pool->mending)
-        return drop_write(pool, &record);
-    if (status == STATUS_CORRUPT)
-        return makes_no_sense(pool, "of a write names what is not there");
-    if (status != STATUS_OK)
-        return status;
-    struct file *f = target.file;
-    struct block_map map = map_of(&record);
-    struct file_growth growth = {record.size, record.modified_ns};
-    uint64_t size = f->in_share ? record.size : f->size;
-    if (pool->mending && f->in_share)
-        size = MATH_MAX(size, f->size);
-    if (size >= f->size && write_record_fits(record.first, record.count, size))
-        status = file_replace(f, record.first, &map, &growth);
-    else
-        status = makes_no_sense(pool, "of a write does not fit its file");
-    release_target(&target);
-    return status == STATUS_OK ? dead_drain(pool) : status;
+    if (status == STATUS_NOT_FOUND)
+        return pool->mending ? drop_write(pool, &record)
+                             : makes_no_sense(pool, "of a write names what is not there");
+    if (status == STATUS_OK) {
+        bool fits;
+        status = write_again(pool, &record, target.file, &fits);
+        release_target(&target);
+        if (!fits)
+            return makes_no_sense(pool, "of a write does not fit its file");
+    }
+    return settle_record(pool, record.dataset, status);
 }
 
 static enum status replay_punch(struct lfsx_pool *pool, const void *payload, uint32_t length) {
     const struct disk_record_punch *record = payload;
     if (length != sizeof *record)
         return makes_no_sense(pool, "of a trim is malformed");
+    uint64_t id = le64_get(record->dataset);
     struct target target;
-    enum status status =
-        find_target(pool, le64_get(record->dataset), le64_get(record->inode), &target);
-    if (status == STATUS_CORRUPT && pool->mending)
-        return STATUS_OK;
-    if (status == STATUS_CORRUPT)
-        return makes_no_sense(pool, "of a trim names what is not there");
-    if (status != STATUS_OK)
-        return status;
-    uint64_t first = le64_get(record->first);
-    uint64_t count = le64_get(record->count);
-    struct file *f = target.file;
-    if (write_record_fits(first, count, f->in_share ? LFSX_VOLUME_SIZE_MAX : f->size))
-        status = file_punch(f, first, count, le64_get(record->modified_ns));
-    else
-        status = makes_no_sense(pool, "of a trim does not fit its file");
-    release_target(&target);
-    return status;
+    enum status status = find_target(pool, id, le64_get(record->inode), &target);
+    if (status == STATUS_NOT_FOUND)
+        return pool->mending ? STATUS_OK
+                             : makes_no_sense(pool, "of a trim names what is not there");
+    if (status == STATUS_OK) {
+        uint64_t first = le64_get(record->first);
+        uint64_t count = le64_get(record->count);
+        struct file *f = target.file;
+        bool fits = write_record_fits(first, count, f->in_share ? LFSX_VOLUME_SIZE_MAX : f->size);
+        if (fits)
+            status = file_punch(f, first, count, le64_get(record->modified_ns));
+        release_target(&target);
+        if (!fits)
+            return makes_no_sense(pool, "of a trim does not fit its file");
+    }
+    return settle_record(pool, id, status);
 }
 
 static enum status replay_items(struct lfsx_pool *pool, const void *payload, uint32_t length) {
-    enum status status = records_replay(pool, payload, length);
-    if (status == STATUS_OK)
-        status = dead_drain(pool);
-    return status == STATUS_CORRUPT ? makes_no_sense(pool, "of a share's items makes no sense")
-                                    : status;
+    uint64_t id = 0;
+    enum status status = records_replay(pool, payload, length, &id);
+    if (status == STATUS_INVALID)
+        return makes_no_sense(pool, "of a share's items makes no sense");
+    return settle_record(pool, id, status);
 }
 
 /* A journal_record: makes it happen again. */

@@ -103,7 +103,7 @@ enum status repair_mend_shares(struct repair *repair) {
     LIST_FOR_EACH(link, &pool->datasets) {
         struct dataset *dataset = LIST_CONTAINER(link, struct dataset, link);
         if (status == STATUS_OK && dataset->kind == DISK_DATASET_SHARE &&
-            dataset->state != DISK_DATASET_DELETING)
+            dataset->state != DISK_DATASET_DELETING && dataset->damage == STATUS_OK)
             status = mend_share(repair, dataset);
     }
     enum status closed = lfsx_pool_close(pool);

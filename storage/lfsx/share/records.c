@@ -364,18 +364,22 @@ static enum status take_changes(struct application *a, struct items_record *reco
     return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
-enum status records_replay(struct lfsx_pool *pool, const void *payload, uint32_t length) {
+enum status records_replay(struct lfsx_pool *pool, const void *payload, uint32_t length,
+                           uint64_t *dataset) {
     struct items_record record;
-    enum status status = items_record_open(payload, length, &pool->label.geometry, &record);
-    if (status != STATUS_OK)
-        return status;
+    if (items_record_open(payload, length, &pool->label.geometry, &record) != STATUS_OK)
+        return STATUS_INVALID;
     struct application a = {.dataset = dataset_find_id(pool, record.dataset)};
+    *dataset = record.dataset;
     if (a.dataset == NULL || a.dataset->kind != DISK_DATASET_SHARE)
-        return STATUS_CORRUPT;
-    status = allocate(&a, record.count, 0);
+        return STATUS_INVALID;
+    if (a.dataset->damage != STATUS_OK)
+        return a.dataset->damage;
+    enum status status = allocate(&a, record.count, 0);
     if (status != STATUS_OK)
         return status;
-    status = take_changes(&a, &record);
+    if (take_changes(&a, &record) != STATUS_OK)
+        status = STATUS_INVALID;
     if (status == STATUS_OK)
         status = pool_change(pool, apply_step, &a);
     os_free(a.changes);

@@ -49,8 +49,9 @@ struct mvcc_store records_store(struct dataset *dataset);
 /* A number for a new inode, never given before. Any lock may be held. */
 uint64_t records_new_inode(struct dataset *dataset);
 
-/* Makes what a journal record says happen again. No lock held. CORRUPT (also: it makes no sense),
- * and as pool_change(). */
-enum status records_replay(struct lfsx_pool *pool, const void *payload, uint32_t length);
+/* Makes what a journal record says happen again, and says which share it is about. No lock held.
+ * INVALID (it makes no sense), what the share's damage is, and as pool_change(). */
+enum status records_replay(struct lfsx_pool *pool, const void *payload, uint32_t length,
+                           uint64_t *dataset);
 
 #endif

@@ -105,6 +105,7 @@ static void fill_info(const struct dataset *d, struct lfsx_share_info *info) {
     info->created_ns = d->created_ns;
     info->open_count = d->open_count;
     info->read_only = pool_writable(d->pool) != STATUS_OK;
+    info->damage = d->damage;
 }
 
 static void fill_snapshot_info(const struct snapshot *s, struct lfsx_share_info *info) {
@@ -114,6 +115,7 @@ static void fill_snapshot_info(const struct snapshot *s, struct lfsx_share_info 
     info->created_ns = s->created_ns;
     info->open_count = s->open_count;
     info->read_only = true;
+    info->damage = STATUS_OK;
 }
 
 void lfsx_share_info(struct lfsx_share *handle, struct lfsx_share_info *info) {

@@ -8,6 +8,7 @@
  */
 #include "storage/lfsx/snapshot/dead.h"
 #include "base/assert.h"
+#include "base/log.h"
 #include "base/math.h"
 #include "base/mem.h"
 #include "storage/lfsx/pool/pool.h"
@@ -199,8 +200,39 @@ static enum status move_runs(struct lfsx_pool *pool, uint64_t count, struct btre
     return STATUS_OK;
 }
 
+/* What no dead tree can take any more stays in use: nobody can tell who has it but fsck.lfsx. */
+static void forget_lost(struct dead_log *log) {
+    uint64_t kept = 0;
+    for (uint64_t i = 0; i < log->count; i++)
+        if (log->runs[i].dataset->dead_damage == STATUS_OK)
+            log->runs[kept++] = log->runs[i];
+    log->count = kept;
+}
+
+bool dead_give_up(struct lfsx_pool *pool, uint64_t owner, enum status cause) {
+    if ((owner & DISK_OWNER_DEAD) == 0 || !damage_is(cause))
+        return false;
+    bool waits = false;
+    os_rwlock_lock_exclusive(&pool->lock);
+    struct dataset *d = dataset_find_id(pool, owner & ~DISK_OWNER_DEAD);
+    for (uint64_t i = 0; i < pool->dead.count; i++)
+        waits |= pool->dead.runs[i].dataset == d;
+    waits = waits && d->dead_damage == STATUS_OK;
+    if (waits)
+        d->dead_damage = cause;
+    os_rwlock_unlock_exclusive(&pool->lock);
+    if (waits)
+        log_error("lfsx",
+                  "%s: dataset %llu: the record of what only its snapshots hold is damaged (%s): "
+                  "what it drops stays in use until fsck.lfsx repaired it",
+                  pool->device->name, (unsigned long long)(owner & ~DISK_OWNER_DEAD),
+                  status_text(cause));
+    return waits;
+}
+
 enum status dead_drain_locked(struct lfsx_pool *pool, struct btree_cursor *cursor) {
     uint64_t batch = BATCH;
+    forget_lost(&pool->dead);
     while (pool->dead.count > 0) {
         uint64_t count = MATH_MIN(batch, pool->dead.count);
         enum status status = move_runs(pool, count, cursor);

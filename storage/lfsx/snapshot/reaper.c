@@ -127,6 +127,8 @@ static bool next_job(struct lfsx_pool *pool, struct job *job) {
     os_rwlock_lock_shared(&pool->lock);
     LIST_FOR_EACH(link, &pool->datasets) {
         struct dataset *d = LIST_CONTAINER(link, struct dataset, link);
+        if (d->is_stuck)
+            continue;
         if (is_free_to_go(d))
             job->dataset = d;
         LIST_FOR_EACH(inner, &d->snapshots) {
@@ -168,11 +170,28 @@ static enum status run_job(struct lfsx_pool *pool, struct job *job) {
     return STATUS_OK;
 }
 
+/* The rest of what the dataset is to lose waits for fsck.lfsx; the records say so. */
+static void leave(struct dataset *d, enum status status) {
+    struct lfsx_pool *pool = d->pool;
+    os_rwlock_lock_exclusive(&pool->lock);
+    d->is_stuck = true;
+    os_rwlock_unlock_exclusive(&pool->lock);
+    log_warning("lfsx",
+                "%s: dataset %llu: what was deleted of it cannot be freed, since a node cannot be "
+                "read (%s); run fsck.lfsx",
+                pool->device->name, (unsigned long long)d->id, status_text(status));
+}
+
 static void work(struct lfsx_pool *pool) {
     struct job job;
     enum status status = STATUS_OK;
-    while (status == STATUS_OK && next_job(pool, &job))
+    while (status == STATUS_OK && next_job(pool, &job)) {
         status = run_job(pool, &job);
+        if (damage_is(status) && pool_writable(pool) == STATUS_OK) {
+            leave(job.dataset, status);
+            status = STATUS_OK;
+        }
+    }
     if (status != STATUS_OK && status != STATUS_SHUTDOWN)
         log_warning("lfsx",
                     "%s: not all that was deleted is free yet (%s); the rest follows, at the "

@@ -57,7 +57,8 @@ static bool is_changed(const struct dataset *d) {
 
 /* Whether some rule's present interval has no snapshot yet. */
 static bool is_due(const struct dataset *d, uint64_t now_ns) {
-    if (d->state != DISK_DATASET_LIVE || d->schedule.count == 0 || !is_changed(d))
+    if (d->state != DISK_DATASET_LIVE || d->damage != STATUS_OK || d->schedule.count == 0 ||
+        !is_changed(d))
         return false;
     const struct snapshot *newest = newest_automatic(d);
     if (newest == NULL)
@@ -162,14 +163,15 @@ static bool find_surplus(struct lfsx_pool *pool, uint64_t now_ns, struct surplus
     os_rwlock_lock_shared(&pool->lock);
     LIST_FOR_EACH(link, &pool->datasets) {
         struct dataset *d = LIST_CONTAINER(link, struct dataset, link);
-        found = found || (d->state == DISK_DATASET_LIVE && find_in(d, now_ns, surplus));
+        bool whole = d->state == DISK_DATASET_LIVE && d->damage == STATUS_OK; /* else all stay */
+        found = found || (whole && find_in(d, now_ns, surplus));
     }
     os_rwlock_unlock_shared(&pool->lock);
     return found;
 }
 
 static void discard_surplus(struct lfsx_pool *pool, uint64_t now_ns) {
-    struct surplus surplus;
+    struct surplus surplus = {0};
     while (find_surplus(pool, now_ns, &surplus))
         if (snapshot_discard(pool, surplus.dataset, surplus.epoch) != STATUS_OK)
             return;

@@ -104,8 +104,11 @@ static enum status add_target(struct lfsx_transaction *t, struct taking *taking,
     struct snapshot *s = taking->snapshots[i];
     os_rwlock_lock_shared(&t->pool->lock);
     s->dataset = dataset_find_id(t->pool, named.entry.target);
-    os_rwlock_unlock_shared(&t->pool->lock);
     ASSERT(s->dataset != NULL && s->dataset->state == DISK_DATASET_LIVE);
+    status = damage_status(s->dataset);
+    os_rwlock_unlock_shared(&t->pool->lock);
+    if (status != STATUS_OK)
+        return status;
     for (uint32_t j = 0; j < i; j++)
         if (taking->snapshots[j]->dataset == s->dataset)
             return STATUS_INVALID;
@@ -269,15 +272,23 @@ static bool next_listed(struct dataset *d, uint64_t epoch, struct listed *listed
     return found != NULL;
 }
 
+/* Bytes of so many blocks and those in a box of the dead tree; LFSX_BYTES_UNKNOWN if that cannot be
+ * read. */
+static enum status sum_bytes(struct dataset *d, const struct dead_box *box, uint64_t blocks,
+                             uint64_t *bytes) {
+    uint64_t dropped;
+    enum status status = dead_sum(d, box, &dropped);
+    *bytes = status == STATUS_OK ? (blocks + dropped) * LFSX_BLOCK_SIZE : LFSX_BYTES_UNKNOWN;
+    return damage_is(status) ? STATUS_OK : status;
+}
+
 static enum status visit_all(struct dataset *d, struct listed *listed,
                              bool (*visit)(void *context, const struct lfsx_snapshot_info *info),
                              void *context) {
     for (uint64_t epoch = 0; next_listed(d, epoch, listed); epoch = listed->info.epoch + 1) {
-        uint64_t unique;
-        enum status status = dead_sum(d, &listed->box, &unique);
+        enum status status = sum_bytes(d, &listed->box, 0, &listed->info.unique_bytes);
         if (status != STATUS_OK)
             return status;
-        listed->info.unique_bytes = unique * LFSX_BLOCK_SIZE;
         if (!visit(context, &listed->info))
             break;
     }
@@ -346,9 +357,7 @@ enum status lfsx_volume_unique(struct lfsx_pool *pool, const char *volume, uint6
         return STATUS_NOT_FOUND;
     struct dead_box box;
     uint64_t own = own_blocks(d, &box);
-    uint64_t dropped = 0;
-    enum status status = dead_sum(d, &box, &dropped);
-    *bytes = (own + dropped) * LFSX_BLOCK_SIZE;
+    enum status status = sum_bytes(d, &box, own, bytes);
     dataset_drop(d);
     return status;
 }
@@ -359,12 +368,10 @@ enum status lfsx_volume_total(struct lfsx_pool *pool, const char *volume, uint64
     struct dataset *d = dataset_hold(pool, volume);
     if (d == NULL)
         return STATUS_NOT_FOUND;
-    uint64_t dropped = 0;
-    enum status status = dead_sum(d, &all, &dropped);
     os_rwlock_lock_shared(&pool->lock);
     uint64_t own = d->tree.nodes + d->data_blocks - d->tree.shared + d->dead.nodes;
     os_rwlock_unlock_shared(&pool->lock);
-    *bytes = (own + dropped) * LFSX_BLOCK_SIZE;
+    enum status status = sum_bytes(d, &all, own, bytes);
     dataset_drop(d);
     return status;
 }

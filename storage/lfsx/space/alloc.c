@@ -4,6 +4,7 @@
  * 1. A region's `busy` contains its `used`; bits behind the device's end are set in both.
  * 2. free_blocks is the sum of the regions' free_count, used_blocks of their used_count.
  * 3. Every block that is busy and not used is in flight or in exactly one run of a stage.
+ * Without maps none of them holds, and nothing changes but node_cursor.
  */
 #include "storage/lfsx/space/alloc.h"
 #include "base/assert.h"
@@ -13,6 +14,10 @@
 #define WORD_BITS 64u
 #define REGION_WORDS (DISK_REGION_BLOCKS / WORD_BITS)
 _Static_assert(DISK_REGION_BLOCKS % WORD_BITS == 0, "bitmaps are whole words");
+
+static bool has_maps(const struct allocator *a) {
+    return a->regions != NULL;
+}
 
 static uint64_t region_of(uint64_t block) {
     return block / DISK_REGION_BLOCKS;
@@ -164,10 +169,10 @@ enum status alloc_claim(struct allocator *a, uint64_t block, uint64_t count) {
     ASSERT(geometry_is_data(&a->geometry, block, count));
     os_mutex_lock(&a->lock);
     enum status status = STATUS_OK;
-    for (uint64_t at = block; status == STATUS_OK && at < block + count; at++)
+    for (uint64_t at = block; has_maps(a) && status == STATUS_OK && at < block + count; at++)
         if (bit_test(a->regions[region_of(at)].busy, at % DISK_REGION_BLOCKS))
             status = STATUS_CORRUPT;
-    if (status == STATUS_OK)
+    if (has_maps(a) && status == STATUS_OK)
         change_run(a, block, count, CHANGE_TAKE);
     os_mutex_unlock(&a->lock);
     return status;
@@ -175,7 +180,8 @@ enum status alloc_claim(struct allocator *a, uint64_t block, uint64_t count) {
 
 static void change_locked(struct allocator *a, uint64_t block, uint64_t count, enum change change) {
     os_mutex_lock(&a->lock);
-    change_run(a, block, count, change);
+    if (has_maps(a))
+        change_run(a, block, count, change);
     os_mutex_unlock(&a->lock);
 }
 
@@ -190,9 +196,13 @@ void alloc_data_cancel(struct allocator *a, uint64_t block, uint64_t count) {
 uint64_t alloc_node(struct allocator *a) {
     uint64_t block;
     os_mutex_lock(&a->lock);
-    uint64_t got = take(a, &a->node_cursor, 1, &block);
-    ASSERT(got == 1);
-    change_run(a, block, 1, CHANGE_COMMIT);
+    if (has_maps(a)) {
+        uint64_t got = take(a, &a->node_cursor, 1, &block);
+        ASSERT(got == 1);
+        change_run(a, block, 1, CHANGE_COMMIT);
+    } else {
+        block = a->node_cursor++;
+    }
     os_mutex_unlock(&a->lock);
     return block;
 }
@@ -239,8 +249,8 @@ static bool all_used(const struct allocator *a, uint64_t block, uint64_t count) 
 
 bool alloc_release(struct allocator *a, uint64_t block, uint64_t count) {
     os_mutex_lock(&a->lock);
-    bool used = all_used(a, block, count);
-    if (used) {
+    bool used = !has_maps(a) || all_used(a, block, count);
+    if (used && has_maps(a)) {
         change_run(a, block, count, CHANGE_RELEASE);
         log_append(&a->stages[ALLOC_STAGE_OPEN], block, count);
         a->pending_blocks += count;
@@ -287,14 +297,16 @@ void alloc_rotate(struct allocator *a) {
 
 bool alloc_is_free(struct allocator *a, uint64_t block) {
     os_mutex_lock(&a->lock);
-    bool busy = bit_test(a->regions[region_of(block)].busy, block % DISK_REGION_BLOCKS);
+    bool busy =
+        !has_maps(a) || bit_test(a->regions[region_of(block)].busy, block % DISK_REGION_BLOCKS);
     os_mutex_unlock(&a->lock);
     return !busy;
 }
 
 bool alloc_is_used(struct allocator *a, uint64_t block) {
     os_mutex_lock(&a->lock);
-    bool used = bit_test(a->regions[region_of(block)].used, block % DISK_REGION_BLOCKS);
+    bool used =
+        !has_maps(a) || bit_test(a->regions[region_of(block)].used, block % DISK_REGION_BLOCKS);
     os_mutex_unlock(&a->lock);
     return used;
 }

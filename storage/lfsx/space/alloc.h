@@ -48,7 +48,7 @@ enum { ALLOC_STAGE_OPEN, ALLOC_STAGE_WRITING, ALLOC_STAGE_DURABLE, ALLOC_STAGES 
 struct allocator {
     struct os_mutex lock; /* guards everything below; below every other lock of the pool */
     struct geometry geometry;
-    struct alloc_region *regions;
+    struct alloc_region *regions;    /* NULL: there are no maps (alloc_do_without) */
     struct disk_map_entry **entries; /* for each level: one entry for each of its blocks */
     unsigned top;                    /* highest level */
     uint64_t used_blocks;
@@ -64,6 +64,10 @@ enum status alloc_create(struct allocator *allocator, const struct geometry *geo
 /* Reads the map that `root` names. CHECKSUM, CORRUPT (logged with the address), IO, NO_MEMORY. */
 enum status alloc_load(struct allocator *allocator, const struct geometry *geometry,
                        struct blockdev *device, const struct disk_map_entry *root);
+/* For a pool that is only read and whose map cannot be: takes every block for used, but those that
+ * it gives out for nodes, which are not on the device and never get there. */
+void alloc_do_without(struct allocator *allocator, const struct geometry *geometry,
+                      uint64_t used_blocks);
 void alloc_destroy(struct allocator *allocator);
 
 /* Puts `count` blocks in flight, as few runs as it finds, in ascending order of discovery:

@@ -37,10 +37,14 @@ static enum status allocate_tables(struct allocator *a) {
     return STATUS_OK;
 }
 
-static enum status start(struct allocator *a, const struct geometry *geometry) {
+static void init(struct allocator *a, const struct geometry *geometry) {
     memset(a, 0, sizeof *a);
     os_mutex_init(&a->lock);
     a->geometry = *geometry;
+}
+
+static enum status start(struct allocator *a, const struct geometry *geometry) {
+    init(a, geometry);
     a->top = geometry_map_top(geometry);
     a->data_cursor = geometry->data_start;
     /* Nodes start in the middle, so that sequential data is not interrupted by them. */
@@ -63,6 +67,14 @@ void alloc_destroy(struct allocator *a) {
     os_free(a->regions);
     os_free(a->entries);
     os_mutex_destroy(&a->lock);
+}
+
+void alloc_do_without(struct allocator *a, const struct geometry *geometry, uint64_t used_blocks) {
+    init(a, geometry);
+    uint64_t bits = geometry->regions * DISK_REGION_BLOCKS;
+    a->used_blocks = MATH_MIN(used_blocks, bits);
+    a->free_blocks = bits - a->used_blocks;
+    a->node_cursor = geometry->device_blocks;
 }
 
 /* Counts a region's bits after its `used` was filled in, and starts `busy` as its copy. */

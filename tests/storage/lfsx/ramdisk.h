@@ -45,6 +45,7 @@ struct ramdisk {
 
     uint64_t fail_write_after; /* this many more writes, then each fails with IO; 0: none does */
     bool failing;
+    uint64_t unreadable[2]; /* blocks that cannot be read; 0: none */
 };
 
 static inline void ramdisk_log_clear(struct ramdisk *disk) {
@@ -118,13 +119,21 @@ static inline enum status ramdisk_flush(struct ramdisk *disk) {
     return STATUS_OK;
 }
 
-static inline void ramdisk_read(struct ramdisk *disk, struct block_request *request) {
+static inline enum status ramdisk_read(struct ramdisk *disk, struct block_request *request) {
     disk->reads++;
     uint64_t at = request->offset;
+    uint64_t length = 0;
+    for (uint32_t i = 0; i < request->span_count; i++)
+        length += request->spans[i].length;
+    for (unsigned i = 0; i < 2; i++)
+        if (disk->unreadable[i] != 0 && disk->unreadable[i] * 4096 < at + length &&
+            at < (disk->unreadable[i] + 1) * 4096)
+            return STATUS_IO;
     for (uint32_t i = 0; i < request->span_count; i++) {
         memcpy(request->spans[i].base, disk->content + at, request->spans[i].length);
         at += request->spans[i].length;
     }
+    return STATUS_OK;
 }
 
 static inline void ramdisk_submit(struct blockdev *device, struct block_request *request) {
@@ -133,7 +142,7 @@ static inline void ramdisk_submit(struct blockdev *device, struct block_request 
     request->status = STATUS_OK;
     switch (request->operation) {
     case BLOCK_READ:
-        ramdisk_read(disk, request);
+        request->status = ramdisk_read(disk, request);
         break;
     case BLOCK_WRITE:
         request->status = ramdisk_write(disk, request);

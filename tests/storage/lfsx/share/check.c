@@ -242,8 +242,10 @@ static void no_root(void **state) {
     for (unsigned i = 0; i < found.count; i++)
         is_found |= found.numbers[i] == CHECK_INODE_MISSING;
     assert_true(is_found);
-    struct lfsx_pool *pool;
-    assert_int_equal(lfsx_pool_open(&s.test.disk->device, NULL, &pool), STATUS_CORRUPT);
+    struct lfsx_pool *pool = pooltest_open(s.test.disk);
+    struct lfsx_share *share;
+    assert_int_equal(lfsx_share_open(pool, SHARETEST_NAME, &share), STATUS_CORRUPT);
+    assert_int_equal(lfsx_pool_close(pool), STATUS_OK);
     ramdisk_destroy(s.test.disk);
 }
 
