@@ -210,7 +210,7 @@ static void forget_lost(struct dead_log *log) {
 }
 
 bool dead_give_up(struct lfsx_pool *pool, uint64_t owner, enum status cause) {
-    if ((owner & DISK_OWNER_DEAD) == 0 || !damage_is(cause))
+    if ((owner & DISK_OWNER_DEAD) == 0 || (cause != STATUS_CHECKSUM && cause != STATUS_CORRUPT))
         return false;
     bool waits = false;
     os_rwlock_lock_exclusive(&pool->lock);

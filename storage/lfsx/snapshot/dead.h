@@ -39,9 +39,9 @@ enum status dead_reserve(struct lfsx_pool *pool, uint64_t count);
  * free; false if somebody else has them still. */
 bool dead_release(struct btree *tree, uint64_t block, uint64_t count, uint64_t birth);
 
-/* A node of the owner's tree cannot be read. True if that is a dead tree which waiting runs belong
- * into: from now on they are let go of, so that a step that failed for want of the node can go on.
- * What they name stays in use. No lock held. */
+/* A node of the owner's tree cannot be read, for `cause`: not IO, which may pass. True if that is a
+ * dead tree which waiting runs belong into: from now on they are let go of, so that a step that
+ * failed for want of the node can go on. What they name stays in use. No lock held. */
 bool dead_give_up(struct lfsx_pool *pool, uint64_t owner, enum status cause);
 
 /* Moves everything to the dead trees, in as many updates as it takes. AGAIN with cursor->miss set
