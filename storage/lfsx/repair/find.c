@@ -16,7 +16,7 @@ static const struct repair_candidate *best_root(const struct repair *repair, uin
     const struct repair_candidate *best = NULL;
     for (uint64_t i = first; i < end; i++) {
         const struct repair_candidate *c = &all[i];
-        if (!c->proven && repair->known[c->pointer.block / DISK_REGION_BLOCKS])
+        if (!c->proven && repair_is_known(repair, c->pointer.block))
             continue; /* an old version */
         /* Whatever was written into a tree, its root was written with it. */
         bool higher = best == NULL || c->checkpoint > best->checkpoint ||
@@ -138,7 +138,7 @@ static bool root_is_there(struct repair *repair, const struct item *item) {
     struct node_bounds everything = {.is_root = true};
     if (has_clone(repair, &item->key))
         return true;
-    if (repair->known[root.block / DISK_REGION_BLOCKS] && !repair_bit(repair->old_used, root.block))
+    if (repair_is_known(repair, root.block) && !repair_bit(repair->old_used, root.block))
         return false;
     return repair_node(repair, &root, repair_owner(repair, item->key.inode, root.birth),
                        &everything) ||
@@ -210,7 +210,7 @@ static void doubt(struct repair *repair, struct repair_tree *tree) {
             !repair_bit(repair->claimed, all[i].pointer.block))
             doubtful = doubtful || all[i].proven;
     for (uint64_t i = 0; i < repair->label.geometry.regions; i++)
-        doubtful = doubtful || !repair->known[i];
+        doubtful = doubtful || !spill_bit(repair->known, i);
     if (doubtful)
         repair_lose(repair, tree, 0, UINT64_MAX, true);
 }

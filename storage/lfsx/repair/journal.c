@@ -129,7 +129,7 @@ static bool was_free(struct repair *repair, const struct write_record *record, u
     uint64_t block = le64_get(record->blocks[index]);
     if (repair_bit(repair->claimed, block) || repair_bit(repair->other, block))
         return false;
-    return !repair->known[block / DISK_REGION_BLOCKS] || !repair_bit(repair->old_used, block) ||
+    return !repair_is_known(repair, block) || !repair_bit(repair->old_used, block) ||
            holds(repair, record, index);
 }
 

@@ -36,17 +36,16 @@ static bool find_newest(struct repair *repair, uint64_t ring, struct disk_superb
 /* Where the data area begins, if that is sure. CORRUPT. */
 static enum status find_data_start(struct repair *trial, uint64_t planned, uint64_t *start) {
     const struct geometry *g = &trial->label.geometry;
-    trial->failure = repair_prepare(trial);
+    repair_prepare(trial);
     if (trial->failure == STATUS_OK)
         repair_walk(trial);
     if (trial->failure != STATUS_OK)
         return trial->failure;
     uint64_t block = g->data_start;
-    while (block < g->data_end && trial->known[block / DISK_REGION_BLOCKS] &&
+    while (block < g->data_end && repair_is_known(trial, block) &&
            repair_bit(trial->old_used, block) && !repair_bit(trial->claimed, block))
         block++;
-    bool sure =
-        trial->known[block / DISK_REGION_BLOCKS] && (trial->ranges.count == 0 || block == planned);
+    bool sure = repair_is_known(trial, block) && (trial->ranges.count == 0 || block == planned);
     *start = block;
     return sure ? STATUS_OK : STATUS_CORRUPT;
 }

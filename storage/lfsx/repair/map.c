@@ -1,47 +1,60 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The allocation maps of the old state, as far as they can be read, and those of the new one. */
-#include "base/assert.h"
-#include "base/log.h"
+/*
+ * The allocation maps of the old state, as far as they can be read, and those of the new one. What
+ * did not change of them stays where it is.
+ */
+#include "base/checksum.h"
 #include "base/math.h"
 #include "base/mem.h"
+#include "base/os.h"
 #include "storage/lfsx/repair/repair_internal.h"
 #include "storage/lfsx/space/alloc.h"
 
-static enum status allocate(struct repair *repair) {
-    const struct geometry *g = &repair->label.geometry;
-    uint64_t bytes = g->regions * DISK_MAP_PAYLOAD;
-    uint64_t limit = repair->options->memory_bytes;
-    if (limit != 0 && limit / 5 < bytes) {
-        log_error("lfsx", "%s: the repair needs %llu MiB of memory and may use %llu MiB",
-                  repair->device->name, (unsigned long long)(5 * bytes >> 20) + 1,
-                  (unsigned long long)(limit >> 20));
-        return STATUS_NO_MEMORY;
-    }
-    repair->top = geometry_map_top(g);
-    repair->claimed = os_alloc_zeroed(bytes);
-    repair->keep = os_alloc_zeroed(bytes);
-    repair->old_used = os_alloc_zeroed(bytes);
-    repair->known = os_alloc_zeroed(g->regions);
-    repair->entries = os_alloc_zeroed((repair->top + 1) * sizeof *repair->entries);
-    if (repair->claimed == NULL || repair->keep == NULL || repair->old_used == NULL ||
-        repair->known == NULL || repair->entries == NULL)
-        return STATUS_NO_MEMORY;
-    for (unsigned level = 0; level <= repair->top; level++) {
-        uint64_t count = geometry_map_level_blocks(g, level);
-        repair->entries[level] = os_alloc_zeroed(count * sizeof **repair->entries);
-        if (repair->entries[level] == NULL)
-            return STATUS_NO_MEMORY;
-    }
-    return STATUS_OK;
+#define WORD_BITS 64u
+#define REGION_WORDS (DISK_REGION_BLOCKS / WORD_BITS)
+
+/* Of each map block. */
+struct map_entry {
+    struct disk_map_entry disk; /* zeros: the level above did not tell */
+    bool known;                 /* the block is what the entry says */
+    bool changed;               /* and was written anew */
+};
+
+static enum status open_level(struct repair *repair, unsigned level) {
+    const struct map_entry nothing = {0};
+    repair->entries[level] = spill_array_open(repair->spill, sizeof nothing);
+    uint64_t count = geometry_map_level_blocks(&repair->label.geometry, level);
+    for (uint64_t i = 0; i < count && repair->failure == STATUS_OK; i++)
+        spill_array_add(repair->entries[level], &nothing);
+    return repair->failure;
 }
 
-/* The entry of the newest copy of the block; zeros: neither is whole. */
-static void seek_entry(struct repair *repair, unsigned level, uint64_t index,
-                       struct disk_map_block *page) {
+static enum status open_maps(struct repair *repair) {
     const struct geometry *g = &repair->label.geometry;
-    struct disk_map_entry *found = &repair->entries[level][index];
+    uint64_t blocks = g->regions * DISK_REGION_BLOCKS;
+    repair->top = geometry_map_top(g);
+    repair->claimed = spill_bits_open(repair->spill, blocks);
+    repair->keep = spill_bits_open(repair->spill, blocks);
+    repair->old_used = spill_bits_open(repair->spill, blocks);
+    repair->other = spill_bits_open(repair->spill, blocks);
+    repair->tainted = spill_bits_open(repair->spill, blocks);
+    repair->known = spill_bits_open(repair->spill, g->regions);
+    repair->entries = os_alloc_zeroed((repair->top + 1) * sizeof *repair->entries);
+    if (repair->entries == NULL)
+        repair_fail(repair, STATUS_NO_MEMORY);
+    for (unsigned level = 0; repair->failure == STATUS_OK && level <= repair->top; level++)
+        open_level(repair, level);
+    return repair->failure;
+}
+
+/* ---- the old ones ---- */
+
+/* The entry of the newest copy of the block; zeros: neither is whole. */
+static struct disk_map_entry seek_entry(struct repair *repair, unsigned level, uint64_t index,
+                                        struct disk_map_block *page) {
+    const struct geometry *g = &repair->label.geometry;
+    struct disk_map_entry found = {0};
     uint64_t newest = 0;
-    *found = (struct disk_map_entry){0};
     for (uint8_t copy = 0; copy < 2; copy++) {
         if (!repair_read(repair, geometry_map_address(g, level, index, copy), page))
             continue;
@@ -50,129 +63,220 @@ static void seek_entry(struct repair *repair, unsigned level, uint64_t index,
             le64_get(page->checkpoint) < newest)
             continue;
         newest = le64_get(page->checkpoint);
-        *found = entry;
+        found = entry;
+    }
+    return found;
+}
+
+/* Without a superblock nothing leads to them. */
+static bool are_sought(const struct repair *repair) {
+    return le64_get(repair->super.map_root.checksum) == 0;
+}
+
+static void take_entries(struct repair *repair, unsigned level, uint64_t index,
+                         const struct disk_map_block *page) {
+    uint64_t first = index * DISK_MAP_FANOUT;
+    uint64_t below = geometry_map_level_blocks(&repair->label.geometry, level - 1);
+    for (uint64_t i = 0; i < MATH_MIN(below - first, DISK_MAP_FANOUT); i++) {
+        struct map_entry entry = {.disk = page->entries[i]};
+        entry.disk.copy &= 1;
+        spill_array_put(repair->entries[level - 1], first + i, &entry);
     }
 }
 
-/* A zero entry is one that the level above did not tell. */
 static void load_level(struct repair *repair, unsigned level, struct disk_map_block *page) {
     const struct geometry *g = &repair->label.geometry;
-    for (uint64_t i = 0; i < geometry_map_level_blocks(g, level); i++) {
-        const struct disk_map_entry *entry = &repair->entries[level][i];
-        if (le64_get(repair->super.map_root.checksum) == 0)
-            seek_entry(repair, level, i, page);
-        if (le64_get(entry->checksum) == 0 ||
-            alloc_read_map_block(repair->device, g, level, i, entry, page) != STATUS_OK)
+    uint64_t count = geometry_map_level_blocks(g, level);
+    for (uint64_t i = 0; i < count && repair->failure == STATUS_OK; i++) {
+        struct map_entry entry;
+        spill_array_get(repair->entries[level], i, &entry);
+        if (are_sought(repair))
+            entry.disk = seek_entry(repair, level, i, page);
+        if (le64_get(entry.disk.checksum) == 0 ||
+            alloc_read_map_block(repair->device, g, level, i, &entry.disk, page) != STATUS_OK)
             continue;
-        if (level == 0) {
-            memcpy((char *)repair->old_used + i * DISK_MAP_PAYLOAD, page->bitmap, DISK_MAP_PAYLOAD);
-            repair->known[i] = true;
+        entry.known = true;
+        spill_array_put(repair->entries[level], i, &entry);
+        if (level > 0) {
+            take_entries(repair, level, i, page);
             continue;
         }
-        uint64_t first = i * DISK_MAP_FANOUT;
-        uint64_t count = MATH_MIN(geometry_map_level_blocks(g, level - 1) - first, DISK_MAP_FANOUT);
-        memcpy(&repair->entries[level - 1][first], page->entries, count * sizeof *entry);
-        for (uint64_t j = first; j < first + count; j++)
-            repair->entries[level - 1][j].copy &= 1;
+        spill_bits_write(repair->old_used, i * DISK_REGION_BLOCKS, DISK_REGION_BLOCKS,
+                         page->bitmap);
+        spill_bit_put(repair->known, i, true);
     }
 }
 
 enum status repair_map_load(struct repair *repair) {
-    enum status status = allocate(repair);
     struct disk_map_block *page = os_page_alloc(DISK_BLOCK_SIZE);
     if (page == NULL)
-        status = STATUS_NO_MEMORY;
-    if (status == STATUS_OK) {
-        repair->entries[repair->top][0] = repair->super.map_root;
+        repair_fail(repair, STATUS_NO_MEMORY);
+    if (repair->failure == STATUS_OK && open_maps(repair) == STATUS_OK) {
+        struct map_entry root = {.disk = repair->super.map_root};
+        spill_array_put(repair->entries[repair->top], 0, &root);
         for (unsigned i = 0; i <= repair->top; i++)
             load_level(repair, repair->top - i, page);
     }
     os_page_free(page, DISK_BLOCK_SIZE);
-    return status;
-}
-
-bool repair_is_region_empty(const struct repair *repair, uint64_t region) {
-    const uint64_t *bits = repair->old_used + region * (DISK_MAP_PAYLOAD / sizeof *bits);
-    return repair->known[region] && mem_is_zero(bits, DISK_MAP_PAYLOAD);
+    return repair->failure;
 }
 
 void repair_map_release(struct repair *repair) {
     for (unsigned level = 0; repair->entries != NULL && level <= repair->top; level++)
-        os_free(repair->entries[level]);
+        spill_array_close(repair->entries[level]);
     os_free(repair->entries);
-    os_free(repair->claimed);
-    os_free(repair->keep);
-    os_free(repair->old_used);
-    os_free(repair->other);
-    os_free(repair->known);
+    struct spill_bits *bits[] = {repair->claimed, repair->keep,    repair->old_used,
+                                 repair->other,   repair->tainted, repair->known};
+    for (unsigned i = 0; i < ARRAY_LENGTH(bits); i++)
+        spill_bits_close(bits[i]);
+    repair->entries = NULL;
+    repair->claimed = repair->keep = repair->old_used = repair->other = repair->tainted =
+        repair->known = NULL;
+}
+
+bool repair_is_region_empty(const struct repair *repair, uint64_t region) {
+    uint64_t first = region * DISK_REGION_BLOCKS;
+    return spill_bit(repair->known, region) &&
+           spill_bits_find(repair->old_used, first, true) >= first + DISK_REGION_BLOCKS;
 }
 
 bool repair_other(struct repair *repair) {
-    uint64_t bytes = repair->label.geometry.regions * DISK_MAP_PAYLOAD;
-    if (repair->other != NULL)
-        memset(repair->other, 0, bytes);
-    else
-        repair->other = os_alloc_zeroed(bytes);
-    if (repair->other == NULL)
-        repair->failure = STATUS_NO_MEMORY;
-    return repair->other != NULL;
+    spill_bits_clear(repair->other);
+    return repair->failure == STATUS_OK;
 }
+
+/* ---- the new ones ---- */
 
 uint64_t repair_block(struct repair *repair) {
     const struct geometry *g = &repair->label.geometry;
-    if (repair->cursor < g->data_start)
-        repair->cursor = g->data_start;
-    for (; repair->cursor < g->data_end; repair->cursor++) {
-        uint64_t block = repair->cursor;
-        if (repair_bit(repair->claimed, block) || repair_bit(repair->keep, block) ||
-            repair_bit(repair->old_used, block))
-            continue;
-        repair_set(repair->claimed, block);
-        return block;
+    struct spill_bits *taken[] = {repair->claimed, repair->keep, repair->old_used};
+    uint64_t block = MATH_MAX(repair->cursor, g->data_start);
+    for (uint64_t before = 0; before != block && repair->failure == STATUS_OK;) {
+        before = block;
+        for (unsigned i = 0; i < ARRAY_LENGTH(taken); i++)
+            block = spill_bits_find(taken[i], block, false);
     }
-    repair->failure = STATUS_NO_SPACE;
-    return 0;
+    if (block >= g->data_end)
+        repair_fail(repair, STATUS_NO_SPACE);
+    if (repair->failure != STATUS_OK)
+        return 0;
+    repair->cursor = block;
+    repair_set(repair->claimed, block);
+    return block;
 }
 
-/* Puts every claimed block into the allocator. */
-static enum status fill(struct repair *repair, struct allocator *allocator) {
-    const struct geometry *g = &repair->label.geometry;
-    for (unsigned level = 0; level <= repair->top; level++)
-        for (uint64_t i = 0; i < geometry_map_level_blocks(g, level); i++)
-            allocator->entries[level][i].copy = repair->entries[level][i].copy & 1;
-    enum status status = STATUS_OK;
-    uint64_t block = g->data_start;
-    while (status == STATUS_OK && block < g->data_end) {
-        uint64_t end = block;
-        while (end < g->data_end && repair_bit(repair->claimed, end))
-            end++;
-        if (end > block) {
-            status = alloc_claim(allocator, block, end - block);
-            if (status == STATUS_OK)
-                alloc_data_commit(allocator, block, end - block);
-        }
-        block = end + 1;
+/* Writes a block over the copy that its entry does not name. */
+static void write_block(struct repair *repair, unsigned level, uint64_t index,
+                        struct disk_map_block *page, uint32_t free_blocks,
+                        struct map_entry *entry) {
+    uint8_t copy = entry->disk.copy ^ 1;
+    uint64_t block = geometry_map_address(&repair->label.geometry, level, index, copy);
+    memset(page, 0, offsetof(struct disk_map_block, bitmap));
+    memcpy(page->magic, DISK_MAP_MAGIC, sizeof page->magic);
+    page->block = le64_make(block);
+    page->checkpoint = le64_make(repair->checkpoint);
+    page->index = le64_make(index);
+    page->level = (uint8_t)level;
+    page->checksum = le64_make(checksum_xxh64((const char *)page + 8, DISK_BLOCK_SIZE - 8, 0));
+    entry->disk = (struct disk_map_entry){
+        .checksum = page->checksum, .free_blocks = le32_make(free_blocks), .copy = copy};
+    entry->changed = true;
+    if (repair->failure == STATUS_OK)
+        repair_fail(repair, blockdev_write(repair->device, block * DISK_BLOCK_SIZE, page,
+                                           DISK_BLOCK_SIZE, 0));
+}
+
+/* What is outside of the data area is in use. */
+static void mark_outside(const struct geometry *g, uint64_t region, uint64_t *words) {
+    uint64_t first = region * DISK_REGION_BLOCKS;
+    if (geometry_is_data(g, first, DISK_REGION_BLOCKS))
+        return;
+    for (uint64_t i = 0; i < DISK_REGION_BLOCKS; i++)
+        if (!geometry_is_data(g, first + i, 1))
+            words[i / WORD_BITS] |= 1ull << i % WORD_BITS;
+}
+
+/* The bitmap of a region into the page; returns how many blocks are in use. */
+static uint64_t read_region(struct repair *repair, uint64_t region, struct disk_map_block *page) {
+    uint64_t *words = (uint64_t *)page->bitmap;
+    uint64_t used = 0;
+    spill_bits_read(repair->claimed, region * DISK_REGION_BLOCKS, DISK_REGION_BLOCKS, words);
+    mark_outside(&repair->label.geometry, region, words);
+    for (unsigned i = 0; i < REGION_WORDS; i++)
+        used += (unsigned)__builtin_popcountll(words[i]);
+    return used;
+}
+
+static bool is_as_before(struct repair *repair, uint64_t region,
+                         const struct disk_map_block *page) {
+    uint64_t before[REGION_WORDS];
+    spill_bits_read(repair->old_used, region * DISK_REGION_BLOCKS, DISK_REGION_BLOCKS, before);
+    return memcmp(before, page->bitmap, sizeof before) == 0;
+}
+
+/* Returns how many blocks are in use. */
+static uint64_t write_regions(struct repair *repair, struct disk_map_block *page) {
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < repair->label.geometry.regions && repair->failure == STATUS_OK; i++) {
+        struct map_entry entry;
+        spill_array_get(repair->entries[0], i, &entry);
+        uint64_t used = read_region(repair, i, page);
+        uint32_t free_blocks = (uint32_t)(DISK_REGION_BLOCKS - used);
+        sum += used;
+        if (entry.known && !are_sought(repair) && le32_get(entry.disk.free_blocks) == free_blocks &&
+            is_as_before(repair, i, page))
+            continue;
+        write_block(repair, 0, i, page, free_blocks, &entry);
+        spill_array_put(repair->entries[0], i, &entry);
     }
-    return status;
+    return sum;
+}
+
+/* The entries of the level below into the page; returns whether one of them changed. */
+static bool read_entries(struct repair *repair, unsigned level, uint64_t index,
+                         struct disk_map_block *page, uint32_t *free_blocks) {
+    uint64_t first = index * DISK_MAP_FANOUT;
+    uint64_t below = geometry_map_level_blocks(&repair->label.geometry, level - 1);
+    uint64_t sum = 0;
+    bool changed = false;
+    memset(page, 0, sizeof *page);
+    for (uint64_t i = 0; i < MATH_MIN(below - first, DISK_MAP_FANOUT); i++) {
+        struct map_entry entry;
+        spill_array_get(repair->entries[level - 1], first + i, &entry);
+        page->entries[i] = entry.disk;
+        changed = changed || entry.changed;
+        sum += le32_get(entry.disk.free_blocks);
+    }
+    *free_blocks = (uint32_t)MATH_MIN(sum, UINT32_MAX);
+    return changed;
+}
+
+static void write_level(struct repair *repair, unsigned level, struct disk_map_block *page) {
+    uint64_t count = geometry_map_level_blocks(&repair->label.geometry, level);
+    for (uint64_t i = 0; i < count && repair->failure == STATUS_OK; i++) {
+        struct map_entry entry;
+        uint32_t free_blocks;
+        spill_array_get(repair->entries[level], i, &entry);
+        bool changed = read_entries(repair, level, i, page, &free_blocks);
+        if (!changed && entry.known && le32_get(entry.disk.free_blocks) == free_blocks)
+            continue;
+        write_block(repair, level, i, page, free_blocks, &entry);
+        spill_array_put(repair->entries[level], i, &entry);
+    }
 }
 
 static enum status write_maps(struct repair *repair, struct superblock *super) {
-    struct allocator allocator;
-    enum status status = alloc_create(&allocator, &repair->label.geometry);
-    if (status != STATUS_OK)
-        return status;
-    struct alloc_snapshot snapshot = {0};
-    status = fill(repair, &allocator);
-    if (status == STATUS_OK)
-        status = alloc_freeze(&allocator, super->checkpoint, &snapshot);
-    for (uint64_t i = 0; status == STATUS_OK && i < snapshot.count; i++)
-        status = blockdev_write(repair->device, snapshot.writes[i].block * DISK_BLOCK_SIZE,
-                                snapshot.writes[i].page, DISK_BLOCK_SIZE, 0);
-    super->map_root = snapshot.root;
-    super->used_blocks = snapshot.used_blocks;
-    alloc_snapshot_free(&snapshot);
-    alloc_destroy(&allocator);
-    return status;
+    struct disk_map_block *page = os_page_alloc(DISK_BLOCK_SIZE);
+    if (page == NULL)
+        return STATUS_NO_MEMORY;
+    super->used_blocks = write_regions(repair, page);
+    for (unsigned level = 1; level <= repair->top; level++)
+        write_level(repair, level, page);
+    os_page_free(page, DISK_BLOCK_SIZE);
+    struct map_entry root = {0};
+    spill_array_get(repair->entries[repair->top], 0, &root);
+    super->map_root = root.disk;
+    return repair->failure;
 }
 
 enum status repair_publish(struct repair *repair, struct superblock *super) {

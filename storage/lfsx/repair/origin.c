@@ -64,7 +64,7 @@ static const struct repair_candidate *newest_node(const struct repair *repair, u
         const struct repair_candidate *c = &all[i];
         if (c->pointer.birth > epoch || c->pointer.birth <= since ||
             c->owner != repair_owner(repair, id, c->pointer.birth) ||
-            (!c->proven && repair->known[c->pointer.block / DISK_REGION_BLOCKS]))
+            (!c->proven && repair_is_known(repair, c->pointer.block)))
             continue;
         if (best == NULL || c->checkpoint > best->checkpoint ||
             (c->checkpoint == best->checkpoint && c->pointer.level > best->pointer.level))

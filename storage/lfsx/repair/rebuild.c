@@ -8,17 +8,32 @@
 #include "base/os.h"
 #include "storage/lfsx/repair/repair_internal.h"
 
+static bool range_before(const struct repair_range *range, const struct repair_tree *tree,
+                         const struct key *low) {
+    if (range->id != tree->id || range->epoch != tree->epoch)
+        return range->id != tree->id ? range->id < tree->id : range->epoch < tree->epoch;
+    return key_compare(&range->bounds.low, low) < 0;
+}
+
+/* They are in the order of the walk: of trees, and then of keys. */
 static const struct repair_range *find_range(const struct repair *repair,
                                              const struct repair_tree *tree,
                                              const struct pointer *pointer,
                                              const struct node_bounds *bounds) {
     const struct repair_range *ranges = repair->ranges.items;
-    for (uint64_t i = 0; i < repair->ranges.count; i++)
-        if (ranges[i].id == tree->id && ranges[i].epoch == tree->epoch &&
-            ranges[i].pointer.block == pointer->block &&
-            key_compare(&ranges[i].bounds.low, &bounds->low) == 0)
-            return &ranges[i];
-    return NULL;
+    uint64_t low = 0;
+    uint64_t high = repair->ranges.count;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (range_before(&ranges[middle], tree, &bounds->low))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    bool is = low < repair->ranges.count && ranges[low].id == tree->id &&
+              ranges[low].epoch == tree->epoch && ranges[low].pointer.block == pointer->block &&
+              key_compare(&ranges[low].bounds.low, &bounds->low) == 0;
+    return is ? &ranges[low] : NULL;
 }
 
 /* The first or the last leaf of a subtree that was whole a moment ago. */

@@ -160,6 +160,13 @@ void repair_progress(struct repair *repair, uint64_t done, uint64_t total) {
         repair->options->progress(repair->options->context, done, total);
 }
 
+/* The scratch device is free for others then. */
+static void release_spill(struct repair *repair) {
+    repair_map_release(repair);
+    spill_close(repair->spill);
+    repair->spill = NULL;
+}
+
 void repair_release(struct repair *repair) {
     struct repair_tree *trees = repair->trees.items;
     for (uint64_t i = 0; i < repair->trees.count; i++)
@@ -167,10 +174,9 @@ void repair_release(struct repair *repair) {
     os_free(repair->trees.items);
     os_free(repair->schedules.items);
     os_free(repair->ranges.items);
-    os_free(repair->tainted.items);
     os_free(repair->candidates.items);
     os_free(repair->catalog_nodes.items);
-    repair_map_release(repair);
+    release_spill(repair);
     for (unsigned level = 0; level <= DISK_LEVEL_MAX; level++)
         os_page_free(repair->path[level], DISK_BLOCK_SIZE);
     os_page_free(repair->page, DISK_BLOCK_SIZE);
@@ -187,7 +193,13 @@ enum status repair_prepare(struct repair *repair) {
         repair->path[level] = os_page_alloc(DISK_BLOCK_SIZE);
         enough = enough && repair->path[level] != NULL;
     }
-    return enough ? repair_map_load(repair) : STATUS_NO_MEMORY;
+    const struct lfsx_repair_options *options = repair->options;
+    enum status status = enough ? spill_open(options->memory_bytes, options->scratch,
+                                             &repair->failure, &repair->spill)
+                                : STATUS_NO_MEMORY;
+    if (status != STATUS_OK)
+        repair_fail(repair, status);
+    return repair->failure == STATUS_OK ? repair_map_load(repair) : repair->failure;
 }
 
 static bool has_live_head(const struct repair *repair, const struct repair_tree *tree) {
@@ -255,18 +267,20 @@ void repair_forget(struct repair *repair) {
     for (uint64_t i = 0; i < repair->trees.count; i++)
         os_free(trees[i].losses.items);
     repair->trees.count = repair->schedules.count = repair->ranges.count = 0;
-    repair->tainted.count = repair->catalog_nodes.count = 0;
+    repair->catalog_nodes.count = 0;
     repair->catalog_lost = repair->dropped = false;
-    memset(repair->claimed, 0, repair->label.geometry.regions * DISK_MAP_PAYLOAD);
+    spill_bits_clear(repair->claimed);
+    spill_bits_clear(repair->tainted);
 }
 
 /* More trees were found: what was claimed by whom may change. */
 static void walk_again(struct repair *repair) {
-    memset(repair->claimed, 0, repair->label.geometry.regions * DISK_MAP_PAYLOAD);
+    spill_bits_clear(repair->claimed);
+    spill_bits_clear(repair->tainted);
     const uint64_t *catalog = repair->catalog_nodes.items;
     for (uint64_t i = 0; i < repair->catalog_nodes.count; i++)
         repair_set(repair->claimed, catalog[i]);
-    repair->ranges.count = repair->tainted.count = 0;
+    repair->ranges.count = 0;
     drop_headless(repair);
     walk_trees(repair);
 }
@@ -307,7 +321,7 @@ void repair_doubt_everything(struct repair *repair, bool snapshots) {
 
 /* The new state. Nothing of the old one is overwritten before it is published. */
 static void write_state(struct repair *repair, const struct found *found, bool lost) {
-    repair->failure = repair_keep_journal(repair);
+    repair_fail(repair, repair_keep_journal(repair));
     bool trees = found->trees > 0 || repair->superblock_lost || repair->dropped || lost;
     if (repair->failure == STATUS_OK && trees)
         repair_rebuild(repair);
@@ -315,9 +329,9 @@ static void write_state(struct repair *repair, const struct found *found, bool l
     if (repair->failure == STATUS_OK && trees)
         repair_rebuild_catalog(repair, &super);
     if (repair->failure == STATUS_OK && repair->options->level == LFSX_REPAIR_ALL)
-        repair->failure = repair_cut_journal(repair);
+        repair_fail(repair, repair_cut_journal(repair));
     if (repair->failure == STATUS_OK)
-        repair->failure = repair_publish(repair, &super);
+        repair_fail(repair, repair_publish(repair, &super));
     if (repair->failure == STATUS_OK)
         repair_say(repair, "wrote the allocation maps and checkpoint %llu",
                    (unsigned long long)super.checkpoint);
@@ -334,7 +348,7 @@ static bool has_bad_dead_tree(const struct repair *repair) {
 static void repair_state(struct repair *repair, const struct found *found) {
     bool all = repair->options->level == LFSX_REPAIR_ALL;
     repair->recount = found->counts > 0 || repair->superblock_lost;
-    repair->failure = repair_prepare(repair);
+    repair_prepare(repair);
     if (repair->failure == STATUS_OK)
         repair_walk(repair);
     bool lost = repair->ranges.count > 0 || repair->catalog_lost || has_bad_dead_tree(repair);
@@ -376,6 +390,7 @@ static enum status run(struct repair *repair, const struct found *found) {
         repair_state(repair, found);
     if (repair->failure == STATUS_OK)
         repair_ring(repair);
+    release_spill(repair);
     return repair->failure;
 }
 

@@ -17,6 +17,7 @@
 #include "storage/lfsx/check/check_findings.h"
 #include "storage/lfsx/format/super.h"
 #include "storage/lfsx/lfsx.h"
+#include "storage/lfsx/spill/spill.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -104,17 +105,19 @@ struct repair {
     uint64_t checkpoint;     /* of the new state */
     enum status failure;
 
-    uint64_t *claimed, *keep, *old_used; /* a bit for each block of the whole regions */
-    uint64_t *other;                 /* the same, for what the moment needs; made when it does */
-    bool *known;                     /* for each region: its bitmap could be read */
-    struct disk_map_entry **entries; /* as far as they could be read */
+    struct spill *spill;        /* what grows with the pool is in it; all of this file's is here */
+    struct spill_bits *claimed; /* a bit for each block of the whole regions; the others, too: */
+    struct spill_bits *keep, *old_used;
+    struct spill_bits *other;     /* for what the moment needs */
+    struct spill_bits *tainted;   /* nodes above lost ranges */
+    struct spill_bits *known;     /* for each region: its bitmap could be read */
+    struct spill_array **entries; /* of the maps, by level; map.c */
     unsigned top;
     uint64_t cursor; /* where to look for a free block */
 
     struct repair_array trees;         /* struct repair_tree, by dataset and epoch */
     struct repair_array schedules;     /* struct repair_schedule */
     struct repair_array ranges;        /* struct repair_range, in the order of the walk */
-    struct repair_array tainted;       /* uint64_t: nodes above lost ranges, ascending */
     struct repair_array candidates;    /* struct repair_candidate, by owner and first key */
     struct repair_array catalog_nodes; /* uint64_t: blocks */
     bool catalog_lost;                 /* some of the catalog is, or of what it should name */
@@ -131,14 +134,23 @@ struct repair {
     void *data;
 };
 
-static inline bool repair_bit(const uint64_t *bits, uint64_t block) {
-    return bits[block / 64] >> block % 64 & 1;
+static inline bool repair_bit(struct spill_bits *bits, uint64_t block) {
+    return spill_bit(bits, block);
 }
-static inline void repair_set(uint64_t *bits, uint64_t block) {
-    bits[block / 64] |= 1ull << block % 64;
+static inline void repair_set(struct spill_bits *bits, uint64_t block) {
+    (void)spill_bit_put(bits, block, true);
 }
-static inline void repair_clear(uint64_t *bits, uint64_t block) {
-    bits[block / 64] &= ~(1ull << block % 64);
+static inline void repair_clear(struct spill_bits *bits, uint64_t block) {
+    (void)spill_bit_put(bits, block, false);
+}
+/* Whether the old map says what is in the block. */
+static inline bool repair_is_known(const struct repair *repair, uint64_t block) {
+    return spill_bit(repair->known, block / DISK_REGION_BLOCKS);
+}
+/* The first failure counts: what happened after it may be its consequence. */
+static inline void repair_fail(struct repair *repair, enum status status) {
+    if (repair->failure == STATUS_OK)
+        repair->failure = status;
 }
 
 /* ---- repair.c ---- */

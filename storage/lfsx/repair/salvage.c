@@ -274,7 +274,7 @@ static bool newer_covers(const struct salvage *s, const struct repair_candidate 
 static bool is_likely(struct salvage *s, uint64_t block, uint64_t checksum) {
     struct repair *repair = s->repair;
     if (repair_bit(repair->keep, block) || /* the journal names it: it was free */
-        (repair->known[block / DISK_REGION_BLOCKS] && !repair_bit(repair->old_used, block)))
+        (repair_is_known(repair, block) && !repair_bit(repair->old_used, block)))
         return false;
     return repair_read(repair, block, repair->data) &&
            checksum_xxh64(repair->data, DISK_BLOCK_SIZE, 0) == checksum;

@@ -76,7 +76,7 @@ static void look_at(struct repair *repair, const struct disk_node *node, uint64_
                                        .pointer = pointer,
                                        .first = node_key(node, 0),
                                        .last = node_key(node, node_count(node) - 1),
-                                       .proven = repair->known[block / DISK_REGION_BLOCKS] &&
+                                       .proven = repair_is_known(repair, block) &&
                                                  repair_bit(repair->old_used, block) &&
                                                  !is_stale(repair, &pointer)};
 }
@@ -84,8 +84,7 @@ static void look_at(struct repair *repair, const struct disk_node *node, uint64_
 static bool is_looked_at(struct repair *repair, uint64_t block, bool used_only) {
     if (repair_bit(repair->claimed, block))
         return false;
-    return !used_only || !repair->known[block / DISK_REGION_BLOCKS] ||
-           repair_bit(repair->old_used, block);
+    return !used_only || !repair_is_known(repair, block) || repair_bit(repair->old_used, block);
 }
 
 /* Old versions are of use only where a leaf is lost. */

@@ -187,7 +187,7 @@ static void make(struct seek *seek) {
     const struct pointer *root = choose(seek);
     super->catalog = root == NULL ? (struct pointer){0} : *root;
     if (repair->failure == STATUS_OK)
-        repair->failure = end_journal(repair, &super->journal);
+        repair_fail(repair, end_journal(repair, &super->journal));
     repair->superblock_lost = true;
     repair_say(repair,
                "all superblocks are lost: made one out of %s; what was written after that "
@@ -198,7 +198,7 @@ static void make(struct seek *seek) {
 enum status repair_make_superblock(struct repair *repair) {
     struct seek seek = {.repair = repair};
     repair->super = (struct superblock){.geometry = repair->label.geometry};
-    repair->failure = repair_prepare(repair);
+    repair_prepare(repair);
     if (repair->failure == STATUS_OK)
         look_at_all(&seek);
     if (repair->failure == STATUS_OK && seek.checkpoint == 0)

@@ -206,7 +206,7 @@ static bool better_covers(const struct repair_share *s, uint64_t rank, const str
 /* Whether a block that an old version names may still be in its place. */
 static bool is_likely(struct repair_share *s, uint64_t block, uint64_t checksum) {
     struct repair *repair = s->repair;
-    if (repair->known[block / DISK_REGION_BLOCKS] && !repair_bit(repair->old_used, block))
+    if (repair_is_known(repair, block) && !repair_bit(repair->old_used, block))
         return false;
     return repair_read(repair, block, repair->data) &&
            checksum_xxh64(repair->data, DISK_BLOCK_SIZE, 0) == checksum;

@@ -30,37 +30,9 @@ bool repair_node(struct repair *repair, const struct pointer *pointer, uint64_t 
            node_values_validate(node, g, &why) == STATUS_OK;
 }
 
-static uint64_t tainted_at(const struct repair *repair, uint64_t block) {
-    const uint64_t *blocks = repair->tainted.items;
-    uint64_t low = 0;
-    uint64_t high = repair->tainted.count;
-    while (low < high) {
-        uint64_t middle = low + (high - low) / 2;
-        if (blocks[middle] < block)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 bool repair_is_tainted(const struct repair *repair, uint64_t block) {
-    const uint64_t *blocks = repair->tainted.items;
-    uint64_t at = tainted_at(repair, block);
-    return at < repair->tainted.count && blocks[at] == block;
-}
-
-static void taint(struct repair *repair, uint64_t block) {
-    if (repair_is_tainted(repair, block))
-        return;
-    uint64_t at = tainted_at(repair, block);
-    uint64_t *last = repair_add(repair, &repair->tainted, sizeof *last);
-    if (last == NULL)
-        return;
-    uint64_t *blocks = repair->tainted.items;
-    for (uint64_t i = repair->tainted.count - 1; i > at; i--)
-        blocks[i] = blocks[i - 1];
-    blocks[at] = block;
+    return geometry_is_data(&repair->label.geometry, block, 1) &&
+           repair_bit(repair->tainted, block);
 }
 
 static bool is_shared(const struct walk *walk, uint64_t birth) {
@@ -193,7 +165,7 @@ static void lose(struct walk *walk, const struct pointer *pointer,
     range->epoch = walk->tree->epoch;
     walk->tree->ranges++;
     for (unsigned level = (unsigned)pointer->level + 1; level <= walk->tree->root.level; level++)
-        taint(repair, walk->above[level]);
+        repair_set(repair->tainted, walk->above[level]);
 }
 
 static void claim_node(struct walk *walk, const struct pointer *pointer) {
