@@ -142,6 +142,7 @@ struct check_tree {
     void *context;
     uint64_t nodes;  /* that the walk saw: those that older trees do not have */
     bool incomplete; /* some were not looked into */
+    bool disordered; /* some do not stand where their keys belong */
     bool doubtful;   /* it saw some that are as old as older trees, but not in them */
     bool begun;      /* it came to the first leaf, */
     bool is_alike;   /* which is an older tree's */

@@ -21,6 +21,11 @@ static bool may_be_there(const struct check_dataset *dataset, uint64_t inode) {
     return is_share(dataset) ? inode > DISK_ROOT_INODE : inode == DISK_ROOT_INODE;
 }
 
+/* Where a volume ends, as far as that is known. */
+static uint64_t size_of(const struct check_dataset *dataset) {
+    return MATH_MIN(dataset->size, LFSX_VOLUME_SIZE_MAX);
+}
+
 /* NULL, or what is wrong with the record; *dataset is whose it is. */
 static const char *parse_write(struct check *check, const void *payload, uint32_t length,
                                struct write_record *out, struct check_dataset *dataset) {
@@ -29,7 +34,8 @@ static const char *parse_write(struct check *check, const void *payload, uint32_
         return wrong;
     if (!check_find_dataset(check, out->dataset, dataset) || !may_be_there(dataset, out->inode))
         return "names a file that does not exist";
-    if (!write_record_fits(out->first, out->count, is_share(dataset) ? out->size : dataset->size))
+    if (!write_record_fits(out->first, out->count,
+                           is_share(dataset) ? out->size : size_of(dataset)))
         return "lies behind the end of its file";
     return NULL;
 }
@@ -106,7 +112,7 @@ static void check_punch(struct check *check, const void *payload, uint32_t lengt
         length == sizeof *record && check_find_dataset(check, le64_get(record->dataset), &dataset);
     uint64_t size = LFSX_VOLUME_SIZE_MAX;
     if (found && !is_share(&dataset))
-        size = dataset.size;
+        size = size_of(&dataset);
     if (!found || !may_be_there(&dataset, le64_get(record->inode)) ||
         !write_record_fits(le64_get(record->first), le64_get(record->count), size))
         check_report(check, CHECK_JOURNAL_RECORD, CHECK_NO_BLOCK,

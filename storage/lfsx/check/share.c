@@ -133,6 +133,14 @@ static void visit(struct check_tree *tree, const struct item *item, uint64_t lea
     }
 }
 
+static bool inode_before(const void *one, const void *two) {
+    return ((const struct check_inode *)one)->number < ((const struct check_inode *)two)->number;
+}
+
+static bool order_before(const void *one, const void *two) {
+    return *(const uint64_t *)one < *(const uint64_t *)two;
+}
+
 static void collect(struct check_structure *s) {
     struct check *check = s->check;
     struct check_tree tree = {.check = check,
@@ -147,6 +155,10 @@ static void collect(struct check_structure *s) {
     check_tree_walk(&tree);
     report_pieces(s);
     end_inode(s);
+    if (tree.disordered) {
+        spill_array_sort(s->inodes, inode_before);
+        spill_array_sort(s->orders, order_before);
+    }
     if (!tree.incomplete && check->failure == STATUS_OK)
         check_structure_compare(s);
 }

@@ -79,8 +79,10 @@ static bool read_node(struct check_tree *tree, const struct pointer *pointer) {
 static void check_bounds(struct check_tree *tree, const struct disk_node *node,
                          const struct node_bounds *bounds) {
     const char *why = "";
-    if (node_bounds_validate(node, bounds, &why) != STATUS_OK)
-        report_node(tree, CHECK_NODE_ORDER, le64_get(node->block), why);
+    if (node_bounds_validate(node, bounds, &why) == STATUS_OK)
+        return;
+    report_node(tree, CHECK_NODE_ORDER, le64_get(node->block), why);
+    tree->disordered = true;
 }
 
 static void check_age(struct check_tree *tree, const struct disk_node *node,
