@@ -83,6 +83,19 @@ for mebibytes in (8, 1):
 check(os.listdir(scratch) == [], "the scratch file has a name")
 check("of scratch space" in run(SANITIZED, *within(1), pool), "it does not say what it took")
 
+# No room, no place: 8, and what to do.
+text = run("bash", "-c", f"ulimit -f 1024; exec {SANITIZED} --memory 1 --scratch {scratch} {pool}",
+           expect=8)
+check("is full" in text and "--scratch" in text and "--memory" in text, f"no room:\n{text}")
+text = run(SANITIZED, "--memory", "1", "--scratch", path("absent"), pool, expect=8)
+check("absent" in text, f"no directory:\n{text}")
+text = run("env", f"TMPDIR={path('absent')}", SANITIZED, "--memory", "1", pool, expect=8)
+check("going on" in text and "--scratch" in text, f"no default directory:\n{text}")
+run("env", f"TMPDIR={path('absent')}", SANITIZED, "--memory", "1", empty)
+run("env", f"TMPDIR={scratch}", SANITIZED, "--memory", "1", pool)
+text = run(SANITIZED, "--scratch", scratch, pool, expect=16)
+check("--memory" in text, f"--scratch alone:\n{text}")
+
 # The same findings.
 with open(pool, "r+b") as file:
     for place in list(nodes(file))[5::997]:
@@ -93,16 +106,3 @@ check(len(damaged["findings"]) > 10, f"few findings: {damaged}")
 for mebibytes in (8, 1):
     limited, _ = report(pool, *within(mebibytes), expect=4)
     check(limited["findings"] == damaged["findings"], f"within {mebibytes} MiB: other findings")
-
-# No room, no place: 8, and what to do.
-text = run("bash", "-c", f"ulimit -f 1024; exec {SANITIZED} --memory 1 --scratch {scratch} {pool}",
-           expect=8)
-check("is full" in text and "--scratch" in text and "--memory" in text, f"no room:\n{text}")
-text = run(SANITIZED, "--memory", "1", "--scratch", path("absent"), pool, expect=8)
-check("absent" in text, f"no directory:\n{text}")
-text = run("env", f"TMPDIR={path('absent')}", SANITIZED, "--memory", "1", pool, expect=8)
-check("going on" in text and "--scratch" in text, f"no default directory:\n{text}")
-run("env", f"TMPDIR={path('absent')}", SANITIZED, "--memory", "1", empty)
-run("env", f"TMPDIR={scratch}", SANITIZED, "--memory", "1", pool, expect=4)
-text = run(SANITIZED, "--scratch", scratch, pool, expect=16)
-check("--memory" in text, f"--scratch alone:\n{text}")
