@@ -20,7 +20,7 @@
 void sim_cutter_init(struct sim_cutter *cutter, const struct sim_disk *disk,
                      const struct sim_image *start) {
     *cutter = (struct sim_cutter){.disk = disk};
-    sim_image_init(&cutter->durable, disk->image.blocks);
+    sim_image_init(&cutter->durable, start != NULL ? start->blocks : disk->image.blocks);
     if (start != NULL)
         sim_image_copy(&cutter->durable, start);
     cutter->newest = calloc(disk->image.blocks, sizeof *cutter->newest);
@@ -78,6 +78,8 @@ void sim_cutter_advance(struct sim_cutter *cutter, uint64_t position) {
             settle(cutter, event->write, UINT64_MAX);
         else if (event->kind == SIM_EVENT_WRITE_DONE && disk->writes[event->write].fua)
             settle(cutter, 0, event->write);
+        else if (event->kind == SIM_EVENT_GROWN)
+            sim_image_grow(&cutter->durable, event->write);
     }
 }
 

@@ -14,15 +14,27 @@
 #include <string.h>
 
 void sim_image_init(struct sim_image *image, uint64_t blocks) {
-    image->blocks = blocks;
-    image->pages = malloc(blocks * sizeof *image->pages);
+    *image = (struct sim_image){0};
+    sim_image_grow(image, blocks);
+}
+
+static void need_room(struct sim_image *image, uint64_t blocks) {
+    if (blocks <= image->capacity)
+        return;
+    image->capacity = blocks;
+    image->pages = realloc(image->pages, blocks * sizeof *image->pages);
     ASSERT(image->pages != NULL);
-    for (uint64_t i = 0; i < blocks; i++)
-        image->pages[i] = sim_store_junk();
+}
+
+void sim_image_grow(struct sim_image *image, uint64_t blocks) {
+    need_room(image, blocks);
+    for (; image->blocks < blocks; image->blocks++)
+        image->pages[image->blocks] = sim_store_junk();
 }
 
 void sim_image_copy(struct sim_image *to, const struct sim_image *from) {
-    ASSERT(to->blocks == from->blocks);
+    need_room(to, from->blocks);
+    to->blocks = from->blocks;
     memcpy(to->pages, from->pages, from->blocks * sizeof *from->pages);
 }
 
@@ -174,8 +186,19 @@ static void disk_submit(struct blockdev *device, struct block_request *request) 
     sim_after(1 + sim_random_below(random, delay), answer, request);
 }
 
+static uint64_t disk_measure(struct blockdev *device) {
+    return LIST_CONTAINER(device, struct sim_disk, device)->image.blocks * SIM_BLOCK_SIZE;
+}
+
+void sim_disk_grow(struct sim_disk *disk, uint64_t blocks) {
+    ASSERT(blocks >= disk->image.blocks);
+    sim_image_grow(&disk->image, blocks);
+    record(disk, SIM_EVENT_GROWN, blocks);
+}
+
 void sim_disk_init(struct sim_disk *disk, uint64_t blocks, const struct sim_image *image) {
-    static const struct blockdev_operations operations = {.submit = disk_submit};
+    static const struct blockdev_operations operations = {.submit = disk_submit,
+                                                          .measure = disk_measure};
     *disk = (struct sim_disk){.device = {.operations = &operations,
                                          .name = "sim",
                                          .size = blocks * SIM_BLOCK_SIZE,

@@ -31,11 +31,14 @@ const unsigned char *sim_store_junk(void);
 /* ---- images: what a medium holds ---- */
 
 struct sim_image {
-    uint64_t blocks;
+    uint64_t blocks, capacity;
     const unsigned char **pages; /* never NULL; in the store, or sim_store_junk() */
 };
 void sim_image_init(struct sim_image *image, uint64_t blocks);
+/* `to` gets as many blocks as `from` has. */
 void sim_image_copy(struct sim_image *to, const struct sim_image *from);
+/* More blocks, with junk in them. */
+void sim_image_grow(struct sim_image *image, uint64_t blocks);
 void sim_image_destroy(struct sim_image *image);
 /* Flips a bit, counted from the medium's start. */
 void sim_image_flip(struct sim_image *image, uint64_t bit);
@@ -47,6 +50,7 @@ enum sim_event_kind {
     SIM_EVENT_WRITE_DONE, /* `write` was acknowledged */
     SIM_EVENT_FLUSH,
     SIM_EVENT_FLUSH_DONE, /* `write` is the number of the event FLUSH */
+    SIM_EVENT_GROWN,      /* the disk; `write` is how many blocks it has */
 };
 
 struct sim_event {
@@ -105,6 +109,8 @@ struct sim_disk {
 /* A disk with the image's content, or junk if it is NULL. Outside of worlds or inside. */
 void sim_disk_init(struct sim_disk *disk, uint64_t blocks, const struct sim_image *image);
 void sim_disk_destroy(struct sim_disk *disk);
+/* It has more blocks from now on: whoever measures the device sees them. */
+void sim_disk_grow(struct sim_disk *disk, uint64_t blocks);
 
 /* ---- power cuts ---- */
 

@@ -54,6 +54,8 @@ static int describe_part(const struct model_instance *one, uint32_t number, char
 static int describe(const struct model *model, uint32_t number, char *text, size_t size) {
     if (number < MODEL_NAMES)
         return snprintf(text, size, "volume %s", model_name(number));
+    if (number == MODEL_POOL_SIZE)
+        return snprintf(text, size, "the pool's size");
     for (uint32_t i = 0; i < model->snapshot_count; i++)
         if (model->snapshots[i].cell == number)
             return snprintf(text, size, "snapshot %s of instance %u", model->snapshots[i].name,
@@ -283,6 +285,8 @@ static void include_durable(struct judge *judge) {
 static bool look_at_all(struct model *model, const struct observation *seen, const unsigned *what) {
     for (unsigned i = 0; i < MODEL_NAMES; i++)
         model->cells[i].looked_at = true;
+    if (seen->pool_bytes != 0)
+        model_look_at_cell(model, MODEL_POOL_SIZE, seen->pool_bytes);
     for (unsigned i = 0; i < seen->count; i++) {
         const struct seen *one = &seen->all[i];
         if (one->volume >= 0) {

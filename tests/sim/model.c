@@ -60,6 +60,7 @@ void model_init(struct model *model) {
     memset(model, 0, sizeof *model);
     for (unsigned i = 0; i < MODEL_NAMES; i++)
         model_add_cell(model, 0);
+    model_add_cell(model, 0); /* MODEL_POOL_SIZE */
 }
 
 void model_destroy(struct model *model) {

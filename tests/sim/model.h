@@ -36,6 +36,7 @@
 #define MODEL_NEVER UINT64_MAX
 #define MODEL_NAMES 48u
 #define MODEL_NO_OP UINT32_MAX
+#define MODEL_POOL_SIZE MODEL_NAMES /* the cell of it, behind those of the names: bytes */
 
 struct model_op {
     uint64_t started, acknowledged; /* MODEL_NEVER: it was not */

@@ -12,6 +12,7 @@
 
 void observation_clear(struct observation *o) {
     o->count = 0;
+    o->pool_bytes = 0;
 }
 
 void observation_destroy(struct observation *o) {
@@ -57,6 +58,7 @@ struct seen *observation_add(struct observation *o, const char *name, int volume
 
 void observation_copy(struct observation *to, const struct observation *from) {
     observation_clear(to);
+    to->pool_bytes = from->pool_bytes;
     for (unsigned i = 0; i < from->count; i++) {
         const struct seen *one = &from->all[i];
         struct seen *copy = observation_add(to, one->name, one->volume, one->id, one->size);

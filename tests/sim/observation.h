@@ -27,6 +27,7 @@ struct seen {
 struct observation {
     struct seen *all;
     unsigned count, capacity;
+    uint64_t pool_bytes; /* of the device, that the pool uses; 0: nobody asked */
 };
 
 /* Forgets what was seen and keeps the memory. An observation begins as zeros. */

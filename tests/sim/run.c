@@ -158,6 +158,7 @@ static void begin(struct run *run, const struct plan *plan, uint64_t seed, uint6
     run->seed = seed;
     run->random.state = seed ^ 0x5ca1ab1e;
     model_init(&run->model);
+    run->model.cells[MODEL_POOL_SIZE].history[0].value = blocks * SIM_BLOCK_SIZE;
     sim_image_init(&run->start, blocks);
     for (unsigned i = 0; i < MAX_CLIENTS; i++) {
         run->clients[i] = (struct client){.run = run,
@@ -190,6 +191,8 @@ void run_init_from(struct run *run, const struct plan *plan, uint64_t seed,
     begin(run, plan, seed, image->blocks);
     sim_image_copy(&run->start, image);
     sim_disk_init(&run->disk, image->blocks, image);
+    if (seen->pool_bytes != 0)
+        run->model.cells[MODEL_POOL_SIZE].history[0].value = seen->pool_bytes;
     for (unsigned i = 0; i < seen->count; i++) {
         const struct seen *one = &seen->all[i];
         if (one->volume >= 0) {

@@ -32,6 +32,7 @@ enum script_volume_kind {
     SCRIPT_CLONE,
     SCRIPT_ROLLBACK,
     SCRIPT_RESIZE, /* to `length` */
+    SCRIPT_GROW,   /* the disk and the pool, by `length` blocks */
     SCRIPT_QUOTA,  /* `length` blocks */
     SCRIPT_RESERVATION,
     SCRIPT_SETTLE,

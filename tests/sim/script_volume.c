@@ -103,6 +103,9 @@ void script_volume_step(struct client *client, const struct script_step *step) {
         if (there)
             op_resize(client, step->volume, step->length);
         return;
+    case SCRIPT_GROW:
+        op_grow(run, step->length);
+        return;
     case SCRIPT_QUOTA:
     case SCRIPT_RESERVATION:
         if (there)
@@ -153,6 +156,7 @@ static const struct script_step steps[] = {
     {"take snapshots of all", script_volume_step, SCRIPT_SNAPSHOT, ALL, 0, 0, 0},
     {"clone", script_volume_step, SCRIPT_CLONE, 0, 0, 0, 0},
     {"delete the other snapshot", script_volume_step, SCRIPT_SNAPSHOT_DELETE, 1, 0, 0, 0},
+    {"let the pool grow", script_volume_step, SCRIPT_GROW, 0, 0, 300, 0},
     {"settle", script_volume_step, SCRIPT_SETTLE, 0, 0, 0, 0},
     {"roll back", script_volume_step, SCRIPT_ROLLBACK, 1, 0, 0, 0},
     {"keep the other volume if it is deleted", script_volume_step, SCRIPT_KEEP, 1, 0, 0, 0},

@@ -111,12 +111,16 @@ static bool is_young(const struct sim_disk *disk, uint64_t block, uint64_t count
 struct sighting {
     struct sim_disk disk;
     unsigned char *blocks;
+    uint64_t pool_blocks;
 };
 
 static void sight_main(void *argument) {
     struct sighting *sighting = argument;
-    if (count_findings(&sighting->disk) > 0)
+    struct lfsx_label label;
+    if (count_findings(&sighting->disk) > 0 ||
+        lfsx_probe(&sighting->disk.device, &label) != STATUS_OK)
         report_violation("the check found something though nothing was wrong");
+    sighting->pool_blocks = label.size / LFSX_BLOCK_SIZE;
 }
 
 /* Whether the check reads the block although it is neither a label, nor a superblock, which may be
@@ -132,7 +136,7 @@ static bool is_looked_at(struct run *run, const struct sim_image *image, uint64_
     sim_disk_destroy(&sighting.disk);
     free(sighting.blocks);
     struct geometry geometry;
-    if (geometry_plan(image->blocks, &geometry) != STATUS_OK)
+    if (geometry_plan(sighting.pool_blocks, &geometry) != STATUS_OK)
         abort();
     return looked_at && block >= geometry.data_start &&
            block < geometry.map_start + geometry.map_blocks;
@@ -212,7 +216,7 @@ static struct totals one(uint64_t seed, const struct plan *plan, const struct sc
         s.lossy = is_young(&run.disk, block, 1);
         must_be_found = !s.lossy && is_looked_at(&run, &run.disk.image, block);
     }
-    sim_disk_init(&s.disk, plan->disk_blocks, &image);
+    sim_disk_init(&s.disk, image.blocks, &image);
     world(scrutinize_main, &s, seed);
     if (must_be_found && s.findings == 0)
         report_violation("the check does not see that a bit of a block that it reads has flipped");

@@ -84,6 +84,7 @@ struct run {
     unsigned users[MODEL_NAMES];      /* operations that need the name to stay */
     bool creating[MODEL_NAMES], deleting[MODEL_NAMES];
     bool resizing[MODEL_NAMES]; /* it becomes larger */
+    bool growing;               /* the pool */
     uint64_t tick;
     void (*script)(struct client *client); /* what client 0 does; NULL: what is drawn */
     const void *script_argument;
@@ -158,6 +159,11 @@ void name_finish(struct run *run, unsigned name, uint32_t op, enum status status
 void name_learn(struct run *run, unsigned name);
 /* A positive multiple of MODEL_CELL. */
 uint64_t draw_size(struct run *run);
+
+/* ---- ops_grow.c ---- */
+
+/* So many blocks. */
+void op_grow(struct run *run, uint64_t blocks);
 
 /* ---- ops_resize.c ---- */
 

@@ -34,6 +34,11 @@ static void verify_main(void *argument) {
     status = observe_pool(v->seen, pool, false);
     if (status != STATUS_OK)
         report_violation("after the cut, reading ended with %s", status_name(status));
+    struct lfsx_label label; /* opening has brought it up to date */
+    status = lfsx_probe(&v->disk->device, &label);
+    if (status != STATUS_OK)
+        report_violation("after the cut, probing ended with %s", status_name(status));
+    v->seen->pool_bytes = label.size;
     if (!v->options->close)
         sim_stop();
     status = lfsx_pool_close(pool);

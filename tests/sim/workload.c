@@ -96,7 +96,9 @@ static void do_name(struct client *client) {
     unsigned name = (unsigned)run_below(run, run->plan.names);
     if (!name_is_idle(run, name))
         return;
-    if (model_present(&run->model, name) < 0) {
+    if (run_one_in(run, 40)) {
+        op_grow(run, 1 + run_below(run, run_one_in(run, 3) ? 60 : 600));
+    } else if (model_present(&run->model, name) < 0) {
         if (!run_one_in(run, 2) || !bring_back(run, name))
             op_create(run, name, run_one_in(run, run->plan.share_one_in) ? 0 : draw_size(run));
     } else if (run_one_in(run, 3)) {
