@@ -83,6 +83,7 @@ struct model_instance {
     struct model_share *share; /* NULL: it is a volume */
     uint32_t quota, reserved;  /* cells: blocks, 0: none */
     bool is_clone;
+    bool is_scheduled;     /* it has, or had, snapshots that take themselves */
     unsigned char *blocks; /* of a volume: enum model_block of each; space.c */
     uint64_t block_count;
     enum model_keep keep;

@@ -41,8 +41,7 @@ static enum status share_id(struct run *run, unsigned name, uint64_t *id) {
     return STATUS_OK;
 }
 
-/* Whether there is a volume or share of the name: 1, 0, or -1 if nobody can tell. */
-static int look_up(struct run *run, unsigned name, uint64_t *id) {
+int name_look_up(struct run *run, unsigned name, uint64_t *id) {
     for (unsigned i = 0; i < ATTEMPTS; i++) {
         enum status status = volume_id(run, name, id);
         if (status == STATUS_NOT_FOUND)
@@ -59,7 +58,7 @@ static int look_up(struct run *run, unsigned name, uint64_t *id) {
 void name_learn(struct run *run, unsigned name) {
     uint64_t id;
     int instance = model_present(&run->model, name);
-    if (instance >= 0 && look_up(run, name, &id) == 1)
+    if (instance >= 0 && name_look_up(run, name, &id) == 1)
         run->model.instances[instance].id = id;
 }
 
@@ -68,7 +67,7 @@ void name_finish(struct run *run, unsigned name, uint32_t op, enum status status
     uint64_t id;
     if (status == STATUS_OK)
         model_acknowledge(&run->model, op, run_now(run), true);
-    int exists = look_up(run, name, &id);
+    int exists = name_look_up(run, name, &id);
     run->in_doubt |= exists < 0;
     if (exists >= 0 && exists != exists_then && status == STATUS_OK)
         report_violation("volume %s: acknowledged, and not so", model_name(name));

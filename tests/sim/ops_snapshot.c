@@ -169,8 +169,7 @@ static void move_bound(struct run *run, uint32_t op, uint32_t from, uint32_t to)
     model_set(&run->model, op, from, 0);
 }
 
-/* The clone's content is the snapshot's, which must have been seen. */
-static unsigned add_clone(struct run *run, int snapshot) {
+unsigned add_clone(struct run *run, int snapshot) {
     struct model_snapshot *own = get(run, snapshot);
     own->cloned = true;
     if (run->model.instances[own->instance].share != NULL)

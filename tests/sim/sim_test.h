@@ -155,6 +155,8 @@ void op_undelete(struct run *run, unsigned instance, unsigned name);
 /* Ends an operation that gave a name to a volume, or took it away: whether the name exists then is
  * looked up. */
 void name_finish(struct run *run, unsigned name, uint32_t op, enum status status, bool exists_then);
+/* Whether there is a volume or share of the name: 1, 0, or -1 if nobody can tell. */
+int name_look_up(struct run *run, unsigned name, uint64_t *id);
 /* Tells the model the identifier of the volume that has the name. */
 void name_learn(struct run *run, unsigned name);
 /* A positive multiple of MODEL_CELL. */
@@ -203,6 +205,13 @@ void op_snapshot_read(struct run *run, int snapshot);
 void op_clone(struct run *run, int snapshot, unsigned name);
 void op_rollback(struct run *run, int snapshot, unsigned keep_as); /* of a volume that is idle */
 void op_settle(struct run *run);
+/* The model's new volume or share: its content is the snapshot's, which must have been seen. */
+unsigned add_clone(struct run *run, int snapshot);
+
+/* ---- ops_transaction.c ---- */
+
+/* Some changes of volumes and shares that are idle, drawn, as one. */
+void op_transaction(struct run *run);
 
 /* ---- workload.c: what they do at random ---- */
 

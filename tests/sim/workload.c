@@ -93,6 +93,10 @@ static void do_setting(struct client *client, unsigned name) {
 
 static void do_name(struct client *client) {
     struct run *run = client->run;
+    if (run_one_in(run, 5)) {
+        op_transaction(run);
+        return;
+    }
     unsigned name = (unsigned)run_below(run, run->plan.names);
     if (!name_is_idle(run, name))
         return;
