@@ -25,9 +25,12 @@ enum sim_end {
 
 #define SIM_TIME_LIMIT_NS 36000000000000ull /* ten hours of virtual time are an endless loop */
 
+#define SIM_START_NS 1800000000000000000ull /* since 1970 UTC */
+
 struct sim_options {
     uint64_t seed;
     unsigned preempt; /* about one in so many unlocks gives way to another thread; 0: none */
+    int64_t later_ns; /* than SIM_START_NS: when the world begins by the wall clock */
 };
 
 /* Makes a world, runs entry(argument) as its first thread until it returns, and drops the world.

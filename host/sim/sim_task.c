@@ -52,6 +52,7 @@ struct timer {
 /* The world. */
 static struct sim_random world_random;
 static unsigned preempt;
+static int64_t later_ns;
 static uint64_t now_ns;
 static struct os_thread *current, *first;
 static bool stopping;
@@ -342,6 +343,7 @@ enum sim_end sim_run(const struct sim_options *options, void (*entry)(void *argu
     world_random.state = options->seed * 0x2545f4914f6cdd1dull + 1;
     preempt = options->preempt;
     now_ns = 1000000000;
+    later_ns = options->later_ns;
     stopping = false;
     runnable_count = timer_count = next_timer = next_wait = 0;
     first = thread_make(entry, argument, false);
@@ -413,7 +415,7 @@ uint64_t os_now_ns(void) {
 }
 
 uint64_t os_wall_clock_ns(void) {
-    return 1800000000000000000ull + now_ns;
+    return SIM_START_NS + (uint64_t)later_ns + now_ns;
 }
 
 void os_random(void *out, size_t length) {

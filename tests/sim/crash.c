@@ -160,6 +160,7 @@ void crash_random(uint64_t seed, uint64_t cuts_of_a_run) {
         run_destroy(&run);
         next.disk_blocks = plan.disk_blocks;
         run_init_from(&run, &next, sim_random_next(&random), &left.image, &left.seen);
+        run.later_ns = (int64_t)((generation + 1) * SIM_TIME_LIMIT_NS);
     }
     run_destroy(&run);
     sim_image_destroy(&left.image);

@@ -39,10 +39,12 @@ bool model_wrong(struct model *model, const char *what, const char *name) {
 /* 0: the cell is not the instance's. */
 static int describe_part(const struct model_instance *one, uint32_t number, char *text,
                          size_t size) {
-    if (one->share != NULL)
+    if (one->share != NULL && number != one->schedule)
         return model_describe_share(one->share, number, text, size);
     if (number == one->bytes.size)
         return snprintf(text, size, "size");
+    if (number == one->schedule)
+        return snprintf(text, size, "schedule");
     if (number == one->quota || number == one->reserved)
         return snprintf(text, size, number == one->quota ? "quota" : "reservation");
     for (uint32_t i = 0; i < one->bytes.count; i++)
@@ -186,29 +188,48 @@ static void keep_set(struct model *model, struct model_snapshot *snapshot) {
             snapshot->set[snapshot->set_count++] = i;
 }
 
+static bool taken_together(const struct model_snapshot *one, const struct model_snapshot *other) {
+    if (one->automatic || other->automatic)
+        return one->automatic && other->automatic && one->epoch == other->epoch;
+    return one->op == other->op;
+}
+
+/* What must be in it, and what cannot be. */
+static struct judge judge_of(struct model *model, const struct model_snapshot *own,
+                             uint64_t cut_time) {
+    struct judge judge = {.model = model, .end = cut_time};
+    if (!own->automatic) {
+        judge.end = MATH_MIN(cut_time, model->ops[own->op].acknowledged);
+        judge.latest = model->ops[own->op].started;
+    }
+    for (uint32_t i = 0; i < model->op_count && own->automatic; i++)
+        if (model->ops[i].acknowledged != MODEL_NEVER &&
+            model->ops[i].acknowledged_ns < own->created_ns)
+            judge.latest = MATH_MAX(judge.latest, model->ops[i].acknowledged + 1);
+    return judge;
+}
+
 bool model_judge_snapshot(struct model *model, unsigned number, const unsigned char *content,
                           uint64_t size, uint64_t cut_time) {
     struct model_snapshot *own = &model->snapshots[number];
     if (own->content != NULL)
         return (own->size == size && memcmp(own->content, content, size) == 0) ||
                model_wrong(model, "the snapshot's content has changed", own->name);
-    const struct model_op *op = &model->ops[own->op];
     model_look(model);
-    struct judge judge = {
-        .model = model, .end = MATH_MIN(cut_time, op->acknowledged), .latest = op->started};
+    struct judge judge = judge_of(model, own, cut_time);
     own->content = model_must(malloc(size));
     own->size = size;
     memcpy(own->content, content, size);
     for (uint32_t i = 0; i < model->snapshot_count; i++) {
         const struct model_snapshot *one = &model->snapshots[i];
-        if (one->op == own->op && one->content != NULL &&
+        if (taken_together(one, own) && one->content != NULL &&
             !look_at(model, one->instance, one->content, one->size, NULL))
             return false;
     }
     if (!grow(&judge))
         return false;
     for (uint32_t i = 0; i < model->snapshot_count; i++)
-        if (model->snapshots[i].op == own->op)
+        if (taken_together(&model->snapshots[i], own))
             keep_set(model, &model->snapshots[i]);
     return true;
 }
@@ -265,6 +286,9 @@ static bool identify_all(struct model *model, const struct observation *seen, un
             continue;
         }
         int snapshot = model_find_snapshot(model, what[one->volume], one->name);
+        if (snapshot < 0 && one->automatic && model->instances[what[one->volume]].is_scheduled)
+            snapshot = (int)model_add_automatic(model, what[one->volume], one->name, one->id,
+                                                one->created_ns);
         if (snapshot < 0)
             return model_wrong(model, "a snapshot that nobody ever took", one->name);
         what[i] = (unsigned)snapshot;
@@ -282,6 +306,18 @@ static void include_durable(struct judge *judge) {
             include(judge, i);
 }
 
+/* What a schedule took is there by an operation that nobody knows. */
+static void include_automatic(struct judge *judge, const struct observation *seen,
+                              const unsigned *what) {
+    struct model *model = judge->model;
+    for (unsigned i = 0; i < seen->count; i++) {
+        if (seen->all[i].volume < 0 || !model->snapshots[what[i]].automatic)
+            continue;
+        for (uint32_t j = 0; j < model->snapshots[what[i]].set_count; j++)
+            include(judge, model->snapshots[what[i]].set[j]);
+    }
+}
+
 static bool look_at_all(struct model *model, const struct observation *seen, const unsigned *what) {
     for (unsigned i = 0; i < MODEL_NAMES; i++)
         model->cells[i].looked_at = true;
@@ -294,6 +330,7 @@ static bool look_at_all(struct model *model, const struct observation *seen, con
             continue;
         }
         model->cells[model_name_number(one->name)].seen = 1 + what[i];
+        model_look_at_cell(model, model->instances[what[i]].schedule, one->schedule);
         if (!one->is_share) {
             model_look_at_cell(model, model->instances[what[i]].quota, one->quota);
             model_look_at_cell(model, model->instances[what[i]].reserved, one->reserved);
@@ -301,7 +338,7 @@ static bool look_at_all(struct model *model, const struct observation *seen, con
         if (!look_at(model, what[i], one->content, one->size, one->unreadable))
             return false;
         for (uint32_t j = 0; j < model->snapshot_count; j++)
-            if (model->snapshots[j].instance == what[i])
+            if (model->snapshots[j].instance == what[i] && !model->snapshots[j].automatic)
                 model->cells[model->snapshots[j].cell].looked_at = true;
     }
     return true;
@@ -321,6 +358,8 @@ bool model_judge(struct model *model, const struct observation *seen, struct mod
         right = look_at_all(model, seen, what);
         if (right && !cut.lossy)
             include_durable(&judge);
+        if (right)
+            include_automatic(&judge, seen, what);
         right = right && grow(&judge);
     }
     free(what);

@@ -134,7 +134,8 @@ unsigned model_add_instance(struct model *model, uint64_t size, const unsigned c
                                   &model->instance_capacity, sizeof *model->instances);
     struct model_instance *instance = &model->instances[model->instance_count];
     *instance = (struct model_instance){.quota = model_add_cell(model, 0),
-                                        .reserved = model_add_cell(model, 0)};
+                                        .reserved = model_add_cell(model, 0),
+                                        .schedule = model_add_cell(model, 0)};
     model_bytes_init(model, &instance->bytes, size, content);
     return model->instance_count++;
 }
@@ -235,6 +236,15 @@ unsigned model_set_snapshot(struct model *model, unsigned instance, const char *
     return snapshot;
 }
 
+unsigned model_add_automatic(struct model *model, unsigned instance, const char *name,
+                             uint64_t epoch, uint64_t created_ns) {
+    unsigned number = add_snapshot(model, instance, name, false);
+    model->snapshots[number].automatic = true;
+    model->snapshots[number].epoch = epoch;
+    model->snapshots[number].created_ns = created_ns;
+    return number;
+}
+
 void model_drop_snapshot(struct model *model, uint32_t op, unsigned snapshot) {
     model_set(model, op, model->snapshots[snapshot].cell, 0);
 }
@@ -252,6 +262,7 @@ int model_find_snapshot(const struct model *model, unsigned instance, const char
 
 void model_acknowledge(struct model *model, uint32_t op, uint64_t now, bool durable) {
     model->ops[op].acknowledged = now;
+    model->ops[op].acknowledged_ns = model->now_ns;
     model->ops[op].durable = durable;
 }
 

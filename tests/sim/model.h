@@ -20,7 +20,8 @@
  * The content of a snapshot is right if there is such a set that has all that was acknowledged
  * before the snapshot was asked for and nothing that was asked for after it was acknowledged; one
  * set for all volumes of a group. With the snapshot its set belongs to the state. What a snapshot
- * was once seen to hold it must hold for ever: after all other cuts of the same run, too.
+ * was once seen to hold it must hold for ever: after all other cuts of the same run, too. Of one
+ * that a schedule took only its time is known: all that was acknowledged before is in it.
  *
  * Memory is the process's, not a world's.
  */
@@ -40,6 +41,7 @@
 
 struct model_op {
     uint64_t started, acknowledged; /* MODEL_NEVER: it was not */
+    uint64_t acknowledged_ns;       /* by the wall clock */
     bool durable;                   /* once acknowledged */
     bool void_;                     /* it failed and changed nothing */
     uint32_t cell_count;
@@ -82,6 +84,7 @@ struct model_instance {
     struct model_bytes bytes;
     struct model_share *share; /* NULL: it is a volume */
     uint32_t quota, reserved;  /* cells: blocks, 0: none */
+    uint32_t schedule;         /* cell: a hash of the rules, 0: none */
     bool is_clone;
     bool is_scheduled;     /* it has, or had, snapshots that take themselves */
     unsigned char *blocks; /* of a volume: enum model_block of each; space.c */
@@ -92,15 +95,17 @@ struct model_instance {
 
 /* One snapshot of one volume or share. Those with the same operation were taken together. */
 struct model_snapshot {
-    char name[16];
+    char name[24];
     unsigned instance;
-    uint32_t cell;          /* whether it exists */
-    uint32_t op;            /* that took it; MODEL_NO_OP: it was there at the start */
-    bool cloned;            /* now or once */
-    unsigned busy;          /* operations under way on it */
-    unsigned char *content; /* NULL: nobody has seen it yet */
-    uint64_t size;          /* of the content */
-    uint32_t *set;          /* operations that explain it, of set_count; once seen, if op is one */
+    bool automatic;             /* it comes and goes by itself */
+    uint64_t epoch, created_ns; /* of an automatic one */
+    uint32_t cell;              /* whether it exists; of an automatic one nobody asks */
+    uint32_t op;                /* that took it; MODEL_NO_OP: it was there at the start */
+    bool cloned;                /* now or once */
+    unsigned busy;              /* operations under way on it */
+    unsigned char *content;     /* NULL: nobody has seen it yet */
+    uint64_t size;              /* of the content */
+    uint32_t *set; /* operations that explain it, of set_count; once seen, if op is one */
     uint32_t set_count;
 };
 
@@ -119,6 +124,7 @@ struct model {
     uint32_t snapshot_count, snapshot_capacity;
     struct model_flush *flushes;
     uint32_t flush_count, flush_capacity;
+    uint64_t now_ns; /* the wall clock */
     uint64_t judgements;
     char wrong[512]; /* why the last judgement was "no" */
 };
@@ -170,6 +176,9 @@ void model_add_flush(struct model *model, uint64_t started, uint64_t now);
 /* At the start, before any operation: a snapshot with its content. */
 unsigned model_set_snapshot(struct model *model, unsigned instance, const char *name,
                             const unsigned char *content, uint64_t size, bool cloned);
+/* One that a schedule took, as it is seen first. */
+unsigned model_add_automatic(struct model *model, unsigned instance, const char *name,
+                             uint64_t epoch, uint64_t created_ns);
 /* Whether it exists in the model's present. */
 bool model_has_snapshot(const struct model *model, unsigned snapshot);
 /* The snapshot with the name; -1 if there never was one. */

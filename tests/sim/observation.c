@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/sim/observation.h"
 #include "base/math.h"
+#include "host/sim/sim.h"
 #include "storage/lfsx/lfsx_snapshot.h"
 #include "tests/sim/tree.h"
 
@@ -47,7 +48,8 @@ struct seen *observation_add(struct observation *o, const char *name, int volume
     struct seen *one = &o->all[o->count++];
     snprintf(one->name, sizeof one->name, "%s", name);
     one->volume = volume;
-    one->cloned = one->kept = one->is_share = one->is_clone = false;
+    one->cloned = one->kept = one->is_share = one->is_clone = one->automatic = false;
+    one->schedule = 0;
     one->id = id;
     one->size = size;
     one->bad_blocks = 0;
@@ -65,6 +67,9 @@ void observation_copy(struct observation *to, const struct observation *from) {
         copy->cloned = one->cloned;
         copy->kept = one->kept;
         copy->is_share = one->is_share;
+        copy->automatic = one->automatic;
+        copy->created_ns = one->created_ns;
+        copy->schedule = one->schedule;
         copy->is_clone = one->is_clone;
         copy->logical_blocks = one->logical_blocks;
         copy->quota = one->quota;
@@ -113,6 +118,14 @@ enum status observe_content(struct seen *one, struct lfsx_volume *volume, bool t
     return status;
 }
 
+enum status observation_schedule(struct lfsx_pool *pool, const char *name, uint64_t *hash) {
+    struct lfsx_schedule_rule rules[LFSX_SCHEDULE_RULES_MAX];
+    uint32_t count = 0;
+    enum status status = lfsx_schedule_get(pool, name, rules, &count);
+    *hash = status != STATUS_OK || count == 0 ? 0 : tree_hash(rules, count * sizeof *rules);
+    return status;
+}
+
 static bool note_volume(void *context, const struct lfsx_volume_info *info) {
     struct seen *one = observation_add(context, info->name, -1, info->id, info->size);
     one->kept = info->keep_deleted_ns > 0;
@@ -135,9 +148,13 @@ struct listing {
 
 static bool note_snapshot(void *context, const struct lfsx_snapshot_info *info) {
     struct listing *listing = context;
+    if (info->automatic && info->created_ns < SIM_START_NS)
+        return true; /* the pool took it just now */
     struct seen *one =
         observation_add(listing->observation, info->name, listing->volume, info->epoch, info->size);
     one->cloned = info->clone_count > 0;
+    one->automatic = info->automatic;
+    one->created_ns = info->created_ns;
     one->is_share = listing->observation->all[listing->volume].is_share;
     return true;
 }
@@ -179,7 +196,9 @@ enum status observe_pool(struct observation *o, struct lfsx_pool *pool, bool tol
     unsigned volumes = o->count;
     for (unsigned i = 0; i < volumes && status == STATUS_OK; i++) {
         struct listing listing = {o, (int)i};
-        status = lfsx_snapshot_list(pool, o->all[i].name, note_snapshot, &listing);
+        status = observation_schedule(pool, o->all[i].name, &o->all[i].schedule);
+        if (status == STATUS_OK)
+            status = lfsx_snapshot_list(pool, o->all[i].name, note_snapshot, &listing);
     }
     for (unsigned i = 0; i < o->count && status == STATUS_OK; i++)
         status = observe(o, i, pool, tolerant);

@@ -17,6 +17,9 @@ struct seen {
     bool kept;     /* a volume: once it is deleted */
     bool is_clone;
     uint64_t id, size;
+    bool automatic;                           /* a snapshot that a schedule took */
+    uint64_t created_ns;                      /* of a snapshot */
+    uint64_t schedule;                        /* observation_schedule() */
     uint64_t logical_blocks, quota, reserved; /* of a volume: blocks */
     unsigned char *content;
     uint64_t capacity;
@@ -42,6 +45,8 @@ struct seen *observation_add(struct observation *observation, const char *name, 
 /* Looks at all there is in a pool, volumes before snapshots, from a thread of a world. Blocks that
  * cannot be read are noted if `tolerant`; else the first error ends it. */
 enum status observe_pool(struct observation *observation, struct lfsx_pool *pool, bool tolerant);
+/* A hash of the rules of the volume or share; 0: there are none. */
+enum status observation_schedule(struct lfsx_pool *pool, const char *name, uint64_t *hash);
 /* Fills one->content from an open volume. */
 enum status observe_content(struct seen *one, struct lfsx_volume *volume, bool tolerant);
 

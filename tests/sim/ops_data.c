@@ -253,7 +253,7 @@ static bool has_snapshot(const struct run *run, unsigned instance) {
     for (uint32_t i = 0; i < run->model.snapshot_count; i++)
         if (run->model.snapshots[i].instance == instance || run->model.snapshots[i].cloned)
             return true;
-    return false;
+    return run->model.instances[instance].is_scheduled;
 }
 
 void op_erase(struct client *client, const struct range *range, enum erasure kind, bool fua) {

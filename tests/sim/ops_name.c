@@ -126,7 +126,8 @@ void op_delete(struct run *run, unsigned name) {
         run->model.instances[instance].kept_until = began + KEEP_NS;
     bool for_good = keep != MODEL_KEEP || flags != 0;
     bool homeless = snapshots.any && (flags & LFSX_DELETE_SNAPSHOTS) == 0;
-    bool may_be_busy = snapshots.cloned || (for_good && homeless);
+    bool may_be_busy =
+        snapshots.cloned || run->model.instances[instance].is_scheduled || (for_good && homeless);
     run_expect(run, status, may_be_busy ? RUN_MAY(STATUS_BUSY) : 0, "a deletion");
     if (status == STATUS_OK && homeless && (flags & LFSX_DELETE_NOW) != 0)
         report_violation("volume %s was deleted with its snapshots", model_name(name));

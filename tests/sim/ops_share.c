@@ -27,7 +27,7 @@ static bool has_snapshot(struct run *run, unsigned instance) {
     for (uint32_t i = 0; i < run->model.snapshot_count; i++)
         if (run->model.snapshots[i].instance == instance || run->model.snapshots[i].cloned)
             return true;
-    return false;
+    return run->model.instances[instance].is_scheduled;
 }
 
 /* What a removal may end with: it works on a full pool, unless snapshots keep what it frees. */

@@ -212,6 +212,10 @@ void op_rollback(struct run *run, int snapshot, unsigned keep_as) {
     uint32_t op = model_begin(&run->model, run_now(run));
     model_rename(&run->model, op, name, (int)clone);
     model_rename(&run->model, op, keep_as, instance);
+    struct model_instance *from = &run->model.instances[instance];
+    run->model.instances[clone].is_scheduled = from->is_scheduled; /* both have it from now on */
+    model_set(&run->model, op, run->model.instances[clone].schedule,
+              model_value(&run->model, from->schedule));
     move_bound(run, op, run->model.instances[instance].quota, run->model.instances[clone].quota);
     move_bound(run, op, run->model.instances[instance].reserved,
                run->model.instances[clone].reserved);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One run: the world in which clients work on a pool, and how it begins and ends. */
 #include "base/math.h"
+#include "base/os.h"
 #include "tests/sim/model_share.h"
 #include "tests/sim/sim_test.h"
 
@@ -10,6 +11,7 @@
 #define TICKS 20u /* bits of the model's time below the number of the event */
 
 uint64_t run_now(struct run *run) {
+    run->model.now_ns = os_wall_clock_ns();
     return run->disk.event_count << TICKS | (run->tick++ & ((1u << TICKS) - 1));
 }
 
@@ -100,7 +102,8 @@ static void run_main(void *argument) {
 static enum sim_end go(struct run *run, void (*entry)(void *argument)) {
     for (unsigned i = 0; i < MAX_CLIENTS; i++)
         run->ranges[i].instance = -1;
-    struct sim_options world = {.seed = run->seed, .preempt = run->plan.preempt};
+    struct sim_options world = {
+        .seed = run->seed, .preempt = run->plan.preempt, .later_ns = run->later_ns};
     enum sim_end end = sim_run(&world, entry, run);
     run->allocation_failed = sim_allocation_failed();
     run->allocation_failed_too = sim_allocation_failed_too();
@@ -186,6 +189,19 @@ void run_init(struct run *run, const struct plan *plan, uint64_t seed) {
     start_recording(run);
 }
 
+/* One that may go by itself is not there for clients. */
+static void set_snapshot(struct run *run, const struct seen *one) {
+    unsigned number = model_set_snapshot(&run->model, (unsigned)one->volume, one->name,
+                                         one->content, one->size, one->cloned);
+    if (!one->automatic)
+        return;
+    struct model_snapshot *own = &run->model.snapshots[number];
+    own->automatic = true;
+    own->epoch = one->id;
+    run->model.cells[own->cell].history[0].value = 0;
+    run->model.instances[one->volume].is_scheduled = true;
+}
+
 void run_init_from(struct run *run, const struct plan *plan, uint64_t seed,
                    const struct sim_image *image, const struct observation *seen) {
     begin(run, plan, seed, image->blocks);
@@ -196,8 +212,7 @@ void run_init_from(struct run *run, const struct plan *plan, uint64_t seed,
     for (unsigned i = 0; i < seen->count; i++) {
         const struct seen *one = &seen->all[i];
         if (one->volume >= 0) {
-            model_set_snapshot(&run->model, (unsigned)one->volume, one->name, one->content,
-                               one->size, one->cloned);
+            set_snapshot(run, one);
             continue;
         }
         unsigned instance = one->is_share
@@ -208,6 +223,8 @@ void run_init_from(struct run *run, const struct plan *plan, uint64_t seed,
                                               : one->kept   ? MODEL_KEEP
                                                             : MODEL_KEEP_NOT;
         model_set_present(&run->model, model_name_number(one->name), instance);
+        run->model.cells[run->model.instances[instance].schedule].history[0].value = one->schedule;
+        run->model.instances[instance].is_scheduled = one->schedule != 0;
         if (one->is_share)
             continue;
         run->model.cells[run->model.instances[instance].quota].history[0].value = one->quota;

@@ -31,9 +31,11 @@ enum script_volume_kind {
     SCRIPT_SNAPSHOT_DELETE, /* these four the oldest of `volume` */
     SCRIPT_CLONE,
     SCRIPT_ROLLBACK,
-    SCRIPT_RESIZE, /* to `length` */
-    SCRIPT_GROW,   /* the disk and the pool, by `length` blocks */
-    SCRIPT_QUOTA,  /* `length` blocks */
+    SCRIPT_RESIZE,      /* to `length` */
+    SCRIPT_TRANSACTION, /* drawn, by `length` */
+    SCRIPT_SCHEDULE,    /* rules, drawn, or none if `length` is 0 */
+    SCRIPT_GROW,        /* the disk and the pool, by `length` blocks */
+    SCRIPT_QUOTA,       /* `length` blocks */
     SCRIPT_RESERVATION,
     SCRIPT_SETTLE,
     SCRIPT_KEEP,

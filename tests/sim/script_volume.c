@@ -103,6 +103,14 @@ void script_volume_step(struct client *client, const struct script_step *step) {
         if (there)
             op_resize(client, step->volume, step->length);
         return;
+    case SCRIPT_TRANSACTION:
+        run->random.state = step->length;
+        op_transaction(run);
+        return;
+    case SCRIPT_SCHEDULE:
+        if (there)
+            op_schedule(run, step->volume, step->length > 0);
+        return;
     case SCRIPT_GROW:
         op_grow(run, step->length);
         return;
@@ -156,6 +164,14 @@ static const struct script_step steps[] = {
     {"take snapshots of all", script_volume_step, SCRIPT_SNAPSHOT, ALL, 0, 0, 0},
     {"clone", script_volume_step, SCRIPT_CLONE, 0, 0, 0, 0},
     {"delete the other snapshot", script_volume_step, SCRIPT_SNAPSHOT_DELETE, 1, 0, 0, 0},
+    {"set a schedule", script_volume_step, SCRIPT_SCHEDULE, 0, 0, 1, 0},
+    {"write, for the schedule to have a reason", script_volume_step, SCRIPT_WRITE, 0, 8192, 512, 0},
+    {"wait for a scheduled snapshot", script_volume_step, SCRIPT_WAIT, 0, 0, 0, 0},
+    {"write after it", script_volume_step, SCRIPT_WRITE, 0, 8192, 4096, 0},
+    {"wait for another", script_volume_step, SCRIPT_WAIT, 0, 0, 0, 0},
+    {"several changes as one", script_volume_step, SCRIPT_TRANSACTION, 0, 0, 3, 0},
+    {"several others as one", script_volume_step, SCRIPT_TRANSACTION, 0, 0, 5, 0},
+    {"take the schedule away", script_volume_step, SCRIPT_SCHEDULE, 0, 0, 0, 0},
     {"let the pool grow", script_volume_step, SCRIPT_GROW, 0, 0, 300, 0},
     {"settle", script_volume_step, SCRIPT_SETTLE, 0, 0, 0, 0},
     {"roll back", script_volume_step, SCRIPT_ROLLBACK, 1, 0, 0, 0},

@@ -75,7 +75,7 @@ static void scrutinize_main(void *argument) {
 }
 
 static void world(void (*entry)(void *argument), void *argument, uint64_t seed) {
-    struct sim_options options = {.seed = seed};
+    struct sim_options options = {.seed = seed, .later_ns = VERIFY_LATER_NS};
     if (sim_run(&options, entry, argument) != SIM_DONE || sim_leaked() != 0)
         report_violation("it does not end, or leaks");
 }

@@ -85,6 +85,7 @@ struct run {
     bool creating[MODEL_NAMES], deleting[MODEL_NAMES];
     bool resizing[MODEL_NAMES]; /* it becomes larger */
     bool growing;               /* the pool */
+    int64_t later_ns;           /* than other runs begin */
     uint64_t tick;
     void (*script)(struct client *client); /* what client 0 does; NULL: what is drawn */
     const void *script_argument;
@@ -161,6 +162,11 @@ int name_look_up(struct run *run, unsigned name, uint64_t *id);
 void name_learn(struct run *run, unsigned name);
 /* A positive multiple of MODEL_CELL. */
 uint64_t draw_size(struct run *run);
+
+/* ---- ops_schedule.c ---- */
+
+/* Sets rules, drawn, or none; of a volume or share that is idle. */
+void op_schedule(struct run *run, unsigned name, bool any);
 
 /* ---- ops_grow.c ---- */
 
@@ -255,6 +261,10 @@ void report_replay(const char *format, ...) __attribute__((format(printf, 1, 2))
 _Noreturn void report_violation(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- verify.c ---- */
+
+/* Who looks at what a run left is earlier than all runs by the wall clock. So the pool's schedules
+ * delete nothing while it is looked at, and what they take then is told by its time. */
+#define VERIFY_LATER_NS (-1000000000000000)
 
 struct verify_options {
     uint64_t seed;

@@ -64,7 +64,7 @@ static bool is_entangled(const struct run *run, unsigned instance) {
     for (uint32_t i = 0; i < run->model.snapshot_count; i++)
         if (run->model.snapshots[i].instance == instance || run->model.snapshots[i].cloned)
             return true;
-    return run->model.instances[instance].is_clone;
+    return run->model.instances[instance].is_clone || run->model.instances[instance].is_scheduled;
 }
 
 struct forecast space_forecast(struct run *run, const struct range *range) {

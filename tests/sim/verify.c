@@ -54,7 +54,7 @@ void verify_image(struct model *model, uint64_t cut, const struct sim_image *ima
     sim_disk_init(disk, image->blocks, image);
     disk->recording = options->record;
     struct verification v = {disk, options, options->seen == NULL ? &scratch : options->seen};
-    struct sim_options world = {.seed = options->seed};
+    struct sim_options world = {.seed = options->seed, .later_ns = VERIFY_LATER_NS};
     enum sim_end end = sim_run(&world, verify_main, &v);
     if (end == SIM_STUCK)
         report_violation("recovery never ends");

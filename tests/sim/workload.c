@@ -82,11 +82,13 @@ static uint64_t draw_bound(struct run *run, unsigned name) {
 static void do_setting(struct client *client, unsigned name) {
     struct run *run = client->run;
     bool is_share = run->model.instances[model_present(&run->model, name)].share != NULL;
-    uint64_t dice = run_below(run, 4);
+    uint64_t dice = run_below(run, 5);
     if (!is_share && dice == 0)
         op_resize(client, name, draw_size(run));
     else if (!is_share && dice == 1)
         op_bound(run, name, run_one_in(run, 2), draw_bound(run, name));
+    else if (dice == 2)
+        op_schedule(run, name, !run_one_in(run, 4));
     else
         op_keep(run, name);
 }
