@@ -126,35 +126,63 @@ void repair_walk_dead(struct repair *repair, struct repair_tree *head) {
 
 /* ---- when candidates were dropped ---- */
 
+/* Where a candidate stands. */
+struct dated {
+    uint64_t block, index;
+};
+
+static bool dated_before(const void *a, const void *b) {
+    return ((const struct dated *)a)->block < ((const struct dated *)b)->block;
+}
+
+static void date_block(struct repair *repair, struct spill_array *dated, uint64_t block,
+                       uint64_t era) {
+    struct dated found = {.block = block};
+    uint64_t at = spill_array_search(dated, &found, dated_before);
+    if (at == spill_array_count(dated))
+        return; /* a failure */
+    spill_array_get(dated, at, &found);
+    struct repair_candidate candidate = repair_candidate(repair, found.index);
+    candidate.era = era;
+    spill_array_put(repair->candidates, found.index, &candidate);
+}
+
 static void date_run(struct repair_visitor *visitor, const struct item *item) {
     struct repair *repair = visitor->repair;
-    struct repair_candidate *all = repair->candidates.items;
     if (item->key.type != DISK_TYPE_DEAD)
         return;
     uint64_t block = item->key.offset;
-    uint64_t count = le64_get(((const struct disk_dead *)item->value)->count);
-    for (uint64_t b = block; b < block + count; b++)
-        for (uint64_t i = 0; repair_bit(repair->other, b) && i < repair->candidates.count; i++)
-            if (all[i].pointer.block == b)
-                all[i].era = item->key.inode >> 32;
+    uint64_t end = block + le64_get(((const struct disk_dead *)item->value)->count);
+    for (; block < end && repair->failure == STATUS_OK; block++)
+        if (repair_bit(repair->other, block))
+            date_block(repair, visitor->context, block, item->key.inode >> 32);
 }
 
-void repair_date_candidates(struct repair *repair) {
-    if (!repair_other(repair))
-        return;
-    const struct repair_candidate *all = repair->candidates.items;
-    for (uint64_t i = 0; i < repair->candidates.count; i++)
-        repair_set(repair->other, all[i].pointer.block);
-    struct repair_tree *trees = repair->trees.items;
-    for (uint64_t i = 0; i < repair->trees.count; i++) {
+static void date_all(struct repair *repair, struct spill_array *dated) {
+    for (uint64_t i = 0; i < repair_candidate_count(repair); i++) {
+        struct dated candidate = {repair_candidate(repair, i).pointer.block, i};
+        spill_array_add(dated, &candidate);
+        repair_set(repair->other, candidate.block);
+    }
+    spill_array_sort(dated, dated_before);
+    const struct repair_tree *trees = repair->trees.items;
+    for (uint64_t i = 0; i < repair->trees.count && repair->failure == STATUS_OK; i++) {
         struct pointer root = pointer_load(&trees[i].disk.dead);
         struct repair_visitor visitor = {.repair = repair,
                                          .id = trees[i].id | DISK_OWNER_DEAD,
                                          .item = date_run,
-                                         .range = {.is_root = true}};
+                                         .range = {.is_root = true},
+                                         .context = dated};
         if (repair_is_head(&trees[i]) && root.block != 0 && !trees[i].dead_is_bad)
             repair_visit(&visitor, &root);
     }
+}
+
+void repair_date_candidates(struct repair *repair) {
+    struct spill_array *dated = spill_array_open(repair->spill, sizeof(struct dated));
+    if (dated != NULL && repair_other(repair))
+        date_all(repair, dated);
+    spill_array_close(dated);
 }
 
 /* ---- making it anew ---- */
@@ -166,7 +194,7 @@ struct dead_block {
 struct making {
     struct repair_tree *tree;
     uint64_t origin_epoch;
-    struct repair_array dropped; /* struct dead_block */
+    struct spill_array *dropped; /* struct dead_block */
 };
 
 static void count_block(struct making *making, uint64_t birth, uint64_t count) {
@@ -206,9 +234,8 @@ static void add_dropped(struct repair_visitor *visitor, uint64_t birth, uint64_t
     struct making *making = visitor->context;
     if (birth <= making->origin_epoch || repair_bit(visitor->repair->other, block))
         return;
-    struct dead_block *dead = repair_add(visitor->repair, &making->dropped, sizeof *dead);
-    if (dead != NULL)
-        *dead = (struct dead_block){birth, block};
+    struct dead_block dead = {birth, block};
+    spill_array_add(making->dropped, &dead);
 }
 
 /* What is below a node that the younger tree has, it has too. */
@@ -237,22 +264,36 @@ static void put_number(struct repair_loader *loader, uint64_t era, uint64_t birt
     repair_loader_item(loader, &key, &value, sizeof value);
 }
 
+static struct dead_block dead_at(struct spill_array *dropped, uint64_t index) {
+    struct dead_block dead;
+    spill_array_get(dropped, index, &dead);
+    return dead;
+}
+
+/* The blocks [at, end) of one birth, as runs. */
+static void put_runs(struct repair_loader *loader, uint64_t era, struct spill_array *dropped,
+                     uint64_t at, uint64_t end) {
+    while (at < end) {
+        struct dead_block first = dead_at(dropped, at);
+        uint64_t run = 1;
+        while (at + run < end && dead_at(dropped, at + run).block == first.block + run)
+            run++;
+        put_number(loader, era, first.birth, first.block, run);
+        at += run;
+    }
+}
+
 /* The blocks in their order, as sums and runs. */
-static void put_dropped(struct repair_loader *loader, uint64_t era,
-                        const struct repair_array *dropped) {
-    const struct dead_block *all = dropped->items;
-    for (uint64_t i = 0; i < dropped->count;) {
-        uint64_t end = i;
-        while (end < dropped->count && all[end].birth == all[i].birth)
+static void put_dropped(struct repair_loader *loader, uint64_t era, struct spill_array *dropped) {
+    uint64_t count = spill_array_count(dropped);
+    for (uint64_t i = 0; i < count && loader->repair->failure == STATUS_OK;) {
+        uint64_t birth = dead_at(dropped, i).birth;
+        uint64_t end = i + 1;
+        while (end < count && dead_at(dropped, end).birth == birth)
             end++;
-        put_number(loader, era, all[i].birth, 0, end - i);
-        while (i < end) {
-            uint64_t run = i + 1;
-            while (run < end && all[run].block == all[run - 1].block + 1)
-                run++;
-            put_number(loader, era, all[i].birth, all[i].block, run - i);
-            i = run;
-        }
+        put_number(loader, era, birth, 0, end - i);
+        put_runs(loader, era, dropped, i, end);
+        i = end;
     }
 }
 
@@ -282,10 +323,20 @@ static void drop(struct repair *repair, struct making *making, struct repair_tre
         return;
     visit_tree(repair, making, repair_younger(repair, snapshot), mark_node, mark_item);
     visit_tree(repair, making, snapshot, drop_node, drop_item);
-    repair_sort(making->dropped.items, making->dropped.count, sizeof(struct dead_block),
-                dead_before);
-    put_dropped(loader, snapshot->epoch, &making->dropped);
-    making->dropped.count = 0;
+    spill_array_sort(making->dropped, dead_before);
+    put_dropped(loader, snapshot->epoch, making->dropped);
+    spill_array_cut(making->dropped, 0);
+}
+
+static void drop_all(struct repair *repair, struct making *making, struct repair_tree *head,
+                     struct repair_loader *loader) {
+    struct repair_tree *tree = head;
+    while (tree > (struct repair_tree *)repair->trees.items && tree[-1].id == head->id)
+        tree--;
+    for (; tree < head && repair->failure == STATUS_OK; tree++) {
+        count_tree(repair, making, tree);
+        drop(repair, making, tree, loader);
+    }
 }
 
 static bool count_dead_node(struct repair_visitor *visitor, const struct pointer *pointer) {
@@ -313,7 +364,7 @@ static void forget_gone(struct repair *repair, uint64_t id) {
     uint64_t count = 0;
     for (uint64_t i = 0; i < repair->trees.count; i++) {
         if (trees[i].id == id && repair_is_gone(&trees[i]))
-            os_free(trees[i].losses.items);
+            repair_forget_losses(&trees[i]);
         else
             trees[count++] = trees[i];
     }
@@ -334,16 +385,11 @@ void repair_rebuild_dead(struct repair *repair, uint64_t id) {
     if (repair->failure != STATUS_OK || repair_loader_start(&loader, repair, id | DISK_OWNER_DEAD,
                                                             repair->super.epoch) != STATUS_OK)
         return;
-    struct repair_tree *first = head;
-    while (first > (struct repair_tree *)repair->trees.items && first[-1].id == id)
-        first--;
-    for (struct repair_tree *tree = first; tree < head && repair->failure == STATUS_OK; tree++) {
-        count_tree(repair, &making, tree);
-        drop(repair, &making, tree, &loader);
-    }
+    making.dropped = spill_array_open(repair->spill, sizeof(struct dead_block));
+    drop_all(repair, &making, head, &loader);
+    spill_array_close(making.dropped);
     bool empty = repair_loader_is_empty(&loader);
     struct pointer root = repair_loader_end(&loader);
-    os_free(making.dropped.items);
     if (empty) {
         repair_clear(repair->claimed, root.block);
         return;

@@ -4,27 +4,25 @@
  * them, and nodes that say whose they are.
  */
 #include "base/format.h"
+#include "base/math.h"
 #include "base/mem.h"
 #include "base/os.h"
 #include "storage/lfsx/format/values.h"
 #include "storage/lfsx/repair/repair_internal.h"
 
-/* The newest of the found nodes that may be the root of the owner's tree. */
-static const struct repair_candidate *best_root(const struct repair *repair, uint64_t first,
-                                                uint64_t end) {
-    const struct repair_candidate *all = repair->candidates.items;
-    const struct repair_candidate *best = NULL;
+/* The newest of the found nodes that may be the root of the owner's tree; false: none may. */
+static bool best_root(const struct repair *repair, uint64_t first, uint64_t end,
+                      struct repair_candidate *best) {
+    bool found = false;
     for (uint64_t i = first; i < end; i++) {
-        const struct repair_candidate *c = &all[i];
-        if (!c->proven && repair_is_known(repair, c->pointer.block))
+        struct repair_candidate c = repair_candidate(repair, i);
+        if (!c.proven && repair_is_known(repair, c.pointer.block))
             continue; /* an old version */
-        /* Whatever was written into a tree, its root was written with it. */
-        bool higher = best == NULL || c->checkpoint > best->checkpoint ||
-                      (c->checkpoint == best->checkpoint && c->pointer.level > best->pointer.level);
-        if (higher)
-            best = c;
+        if (!found || repair_is_higher(&c, best))
+            *best = c;
+        found = true;
     }
-    return best;
+    return found;
 }
 
 struct repair_tree *repair_add_dataset(struct repair *repair, uint64_t id) {
@@ -69,10 +67,12 @@ static void look_for_record(struct repair *repair, const struct repair_candidate
 
 static void find_record(struct repair *repair, uint64_t id, struct record *record) {
     *record = (struct record){0};
-    const struct repair_candidate *all = repair->candidates.items;
-    for (uint64_t i = 0; i < repair->candidates.count; i++)
-        if (all[i].owner == DISK_OWNER_CATALOG)
-            look_for_record(repair, &all[i], id, record);
+    uint64_t first, end;
+    repair_candidates_of(repair, DISK_OWNER_CATALOG, &first, &end);
+    for (uint64_t i = first; i < end; i++) {
+        struct repair_candidate leaf = repair_candidate(repair, i);
+        look_for_record(repair, &leaf, id, record);
+    }
 }
 
 /* A dataset without a record that counts. `root` is NULL if no node of its tree was found. */
@@ -124,9 +124,8 @@ static bool has_clone(const struct repair *repair, const struct key *key) {
 
 /* Whether something else stands in the block by now. */
 static bool is_other_node(const struct repair *repair, uint64_t block) {
-    const struct repair_candidate *all = repair->candidates.items;
-    for (uint64_t i = 0; i < repair->candidates.count; i++)
-        if (all[i].pointer.block == block)
+    for (uint64_t i = 0; i < repair_candidate_count(repair); i++)
+        if (repair_candidate(repair, i).pointer.block == block)
             return true;
     return repair_bit(repair->claimed, block);
 }
@@ -203,12 +202,14 @@ static void restore_rest(struct repair *repair, const struct repair_candidate *l
 /* Current leaves of the tree were found that its root does not lead to, or the map could not tell:
  * then what is missing is not known. */
 static void doubt(struct repair *repair, struct repair_tree *tree) {
-    const struct repair_candidate *all = repair->candidates.items;
+    uint64_t first, end;
     bool doubtful = false;
-    for (uint64_t i = 0; i < repair->candidates.count; i++)
-        if (all[i].owner == tree->id && all[i].pointer.level == 0 && all[i].era == REPAIR_HEAD &&
-            !repair_bit(repair->claimed, all[i].pointer.block))
-            doubtful = doubtful || all[i].proven;
+    repair_candidates_of(repair, tree->id, &first, &end);
+    for (uint64_t i = first; i < end && !doubtful; i++) {
+        struct repair_candidate c = repair_candidate(repair, i);
+        doubtful = c.proven && c.pointer.level == 0 && c.era == REPAIR_HEAD &&
+                   !repair_bit(repair->claimed, c.pointer.block);
+    }
     for (uint64_t i = 0; i < repair->label.geometry.regions; i++)
         doubtful = doubtful || !spill_bit(repair->known, i);
     if (doubtful)
@@ -222,23 +223,30 @@ void repair_doubt_found(struct repair *repair) {
             doubt(repair, &trees[i]);
 }
 
-void repair_find_datasets(struct repair *repair) {
-    const struct repair_candidate *all = repair->candidates.items;
-    uint64_t count = repair->candidates.count;
+static void restore_unnamed(struct repair *repair) {
+    uint64_t count = repair_candidate_count(repair);
     for (uint64_t i = 0; i < count && repair->failure == STATUS_OK;) {
-        uint64_t end = i;
-        while (end < count && all[end].owner == all[i].owner)
-            end++;
-        const struct repair_candidate *root = best_root(repair, i, end);
-        if (all[i].owner != DISK_OWNER_CATALOG && root != NULL &&
-            repair_find_tree(repair, all[i].owner, REPAIR_HEAD) == NULL)
-            restore(repair, all[i].owner, root);
-        i = end;
+        uint64_t owner = repair_candidate(repair, i).owner;
+        uint64_t first, end;
+        struct repair_candidate root = {0};
+        repair_candidates_of(repair, owner, &first, &end);
+        if (owner != DISK_OWNER_CATALOG && repair_find_tree(repair, owner, REPAIR_HEAD) == NULL &&
+            best_root(repair, first, end, &root))
+            restore(repair, owner, &root);
+        i = MATH_MAX(end, i + 1); /* a failure finds nothing */
     }
-    for (uint64_t i = 0; i < count && repair->failure == STATUS_OK; i++)
-        if (all[i].owner == DISK_OWNER_CATALOG)
-            restore_named(repair, &all[i]);
-    for (uint64_t i = 0; i < count && repair->failure == STATUS_OK; i++)
-        if (all[i].owner == DISK_OWNER_CATALOG)
-            restore_rest(repair, &all[i]);
+}
+
+void repair_find_datasets(struct repair *repair) {
+    uint64_t first, end;
+    restore_unnamed(repair);
+    repair_candidates_of(repair, DISK_OWNER_CATALOG, &first, &end);
+    for (uint64_t i = first; i < end && repair->failure == STATUS_OK; i++) {
+        struct repair_candidate leaf = repair_candidate(repair, i);
+        restore_named(repair, &leaf);
+    }
+    for (uint64_t i = first; i < end && repair->failure == STATUS_OK; i++) {
+        struct repair_candidate leaf = repair_candidate(repair, i);
+        restore_rest(repair, &leaf);
+    }
 }

@@ -55,22 +55,21 @@ static const struct repair_tree *heir(const struct repair *repair, uint64_t id, 
     return NULL;
 }
 
-/* The newest node of the snapshot's tree that is not the next older one's. */
-static const struct repair_candidate *newest_node(const struct repair *repair, uint64_t id,
-                                                  uint64_t epoch, uint64_t since) {
-    const struct repair_candidate *all = repair->candidates.items;
-    const struct repair_candidate *best = NULL;
-    for (uint64_t i = 0; i < repair->candidates.count; i++) {
-        const struct repair_candidate *c = &all[i];
-        if (c->pointer.birth > epoch || c->pointer.birth <= since ||
-            c->owner != repair_owner(repair, id, c->pointer.birth) ||
-            (!c->proven && repair_is_known(repair, c->pointer.block)))
+/* The newest node of the snapshot's tree that is not the next older one's; false: none. */
+static bool newest_node(const struct repair *repair, uint64_t id, uint64_t epoch, uint64_t since,
+                        struct repair_candidate *best) {
+    bool found = false;
+    for (uint64_t i = 0; i < repair_candidate_count(repair); i++) {
+        struct repair_candidate c = repair_candidate(repair, i);
+        if (c.pointer.birth > epoch || c.pointer.birth <= since ||
+            c.owner != repair_owner(repair, id, c.pointer.birth) ||
+            (!c.proven && repair_is_known(repair, c.pointer.block)))
             continue;
-        if (best == NULL || c->checkpoint > best->checkpoint ||
-            (c->checkpoint == best->checkpoint && c->pointer.level > best->pointer.level))
-            best = c;
+        if (!found || repair_is_higher(&c, best))
+            *best = c;
+        found = true;
     }
-    return best;
+    return found;
 }
 
 static struct pointer root_of(const struct repair *repair, struct repair_tree *tree) {
@@ -79,10 +78,9 @@ static struct pointer root_of(const struct repair *repair, struct repair_tree *t
         return other->root;
     tree->guessed = true;
     const struct repair_tree *older = repair_older(repair, tree);
-    const struct repair_candidate *node =
-        newest_node(repair, tree->id, tree->epoch, older == NULL ? 0 : older->epoch);
-    if (node != NULL)
-        return node->pointer;
+    struct repair_candidate node = {0};
+    if (newest_node(repair, tree->id, tree->epoch, older == NULL ? 0 : older->epoch, &node))
+        return node.pointer;
     return older == NULL ? (struct pointer){0} : older->root;
 }
 
@@ -98,6 +96,7 @@ static void restore_dataset(struct repair *repair, uint64_t id, uint8_t kind) {
         head->disk.kind = kind;
     head->disk.state = DISK_DATASET_LIVE;
     head->found = true;
+    head->in_share = head->disk.kind == DISK_DATASET_SHARE;
     format_text(head->name, sizeof head->name, "lost+found-%llu", (unsigned long long)id);
     repair_lose(repair, head, 0, UINT64_MAX, true);
     repair_say(repair, "restored dataset %llu, of which there is a clone, as %s",
@@ -113,6 +112,7 @@ static void restore_snapshot(struct repair *repair, uint64_t id, uint64_t epoch)
     if (tree == NULL)
         return;
     tree->found = true;
+    tree->in_share = repair_find_tree(repair, id, REPAIR_HEAD)->in_share;
     tree->snapshot = (struct disk_snapshot){.created_ns = le64_make(os_wall_clock_ns()),
                                             .state = DISK_SNAPSHOT_LIVE};
     os_random(tree->snapshot.uuid, sizeof tree->snapshot.uuid);

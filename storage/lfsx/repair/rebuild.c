@@ -147,15 +147,18 @@ static void rebuild_tree(struct repair *repair, struct repair_tree *tree) {
 static void judge(struct repair *repair, struct repair_tree *tree) {
     char name[REPAIR_NAME_SIZE];
     bool doubtful = false;
-    const struct repair_loss *losses = tree->losses.items;
-    for (uint64_t i = 0; i < tree->losses.count; i++)
-        doubtful = doubtful || losses[i].doubtful;
+    for (uint64_t i = 0; tree->lost != NULL && i < spill_array_count(tree->lost); i++) {
+        struct repair_loss loss;
+        spill_array_get(tree->lost, i, &loss);
+        doubtful = doubtful || loss.doubtful;
+    }
     le64 said = repair_is_head(tree) ? tree->disk.data_blocks : tree->snapshot.data_blocks;
     bool complete =
         !tree->found && !doubtful && !repair->superblock_lost && tree->data == le64_get(said);
     if (complete && !tree->in_share)
-        tree->losses.count = 0;
-    complete = tree->losses.count == 0;
+        repair_forget_losses(tree);
+    complete =
+        tree->losses.count == 0 && (tree->lost == NULL || spill_array_count(tree->lost) == 0);
     repair_say(repair, "%s %s: built its tree anew%s",
                !repair_is_head(tree) ? "snapshot"
                : tree->in_share      ? "share"

@@ -160,8 +160,15 @@ void repair_progress(struct repair *repair, uint64_t done, uint64_t total) {
         repair->options->progress(repair->options->context, done, total);
 }
 
-/* The scratch device is free for others then. */
+/* The scratch device is free for others then. What shares lost is still known. */
 static void release_spill(struct repair *repair) {
+    struct repair_tree *trees = repair->trees.items;
+    for (uint64_t i = 0; i < repair->trees.count; i++) {
+        spill_array_close(trees[i].lost);
+        trees[i].lost = NULL;
+    }
+    spill_array_close(repair->candidates);
+    repair->candidates = NULL;
     repair_map_release(repair);
     spill_close(repair->spill);
     repair->spill = NULL;
@@ -169,14 +176,13 @@ static void release_spill(struct repair *repair) {
 
 void repair_release(struct repair *repair) {
     struct repair_tree *trees = repair->trees.items;
+    release_spill(repair);
     for (uint64_t i = 0; i < repair->trees.count; i++)
-        os_free(trees[i].losses.items);
+        repair_forget_losses(&trees[i]);
     os_free(repair->trees.items);
     os_free(repair->schedules.items);
     os_free(repair->ranges.items);
-    os_free(repair->candidates.items);
     os_free(repair->catalog_nodes.items);
-    release_spill(repair);
     for (unsigned level = 0; level <= DISK_LEVEL_MAX; level++)
         os_page_free(repair->path[level], DISK_BLOCK_SIZE);
     os_page_free(repair->page, DISK_BLOCK_SIZE);
@@ -197,7 +203,9 @@ enum status repair_prepare(struct repair *repair) {
     enum status status = enough ? spill_open(options->memory_bytes, options->scratch,
                                              &repair->failure, &repair->spill)
                                 : STATUS_NO_MEMORY;
-    if (status != STATUS_OK)
+    if (status == STATUS_OK)
+        repair->candidates = spill_array_open(repair->spill, sizeof(struct repair_candidate));
+    else
         repair_fail(repair, status);
     return repair->failure == STATUS_OK ? repair_map_load(repair) : repair->failure;
 }
@@ -225,7 +233,7 @@ static void drop_headless(struct repair *repair) {
         }
         uint64_t end = i; /* all of a dataset at once: the search needs the order */
         while (end < count && trees[end].id == trees[i].id)
-            os_free(trees[end++].losses.items);
+            repair_forget_losses(&trees[end++]);
         memmove(&trees[i], &trees[end], (count - end) * sizeof *trees);
         repair->trees.count = count -= end - i;
         repair->dropped = true;
@@ -265,7 +273,7 @@ static void walk_trees(struct repair *repair) {
 void repair_forget(struct repair *repair) {
     struct repair_tree *trees = repair->trees.items;
     for (uint64_t i = 0; i < repair->trees.count; i++)
-        os_free(trees[i].losses.items);
+        repair_forget_losses(&trees[i]);
     repair->trees.count = repair->schedules.count = repair->ranges.count = 0;
     repair->catalog_nodes.count = 0;
     repair->catalog_lost = repair->dropped = false;
@@ -294,19 +302,22 @@ void repair_walk(struct repair *repair) {
         walk_trees(repair);
 }
 
+/* Those of shares are told when they are mended. */
 static void report_losses(struct repair *repair, const struct repair_tree *tree) {
-    const struct repair_loss *losses = tree->losses.items;
     uint64_t blocks = math_divide_up(tree->size, DISK_BLOCK_SIZE);
+    uint64_t count = tree->lost == NULL ? 0 : spill_array_count(tree->lost);
     char name[REPAIR_NAME_SIZE];
-    for (uint64_t i = 0; i < tree->losses.count; i++) {
-        uint64_t end = MATH_MIN(losses[i].end, blocks);
-        if (losses[i].first >= end) /* also of shares: share_report.c */
+    for (uint64_t i = 0; i < count && repair->failure == STATUS_OK; i++) {
+        struct repair_loss lost;
+        spill_array_get(tree->lost, i, &lost);
+        uint64_t end = MATH_MIN(lost.end, blocks);
+        if (lost.first >= end)
             continue;
-        uint64_t offset = losses[i].first * DISK_BLOCK_SIZE;
+        uint64_t offset = lost.first * DISK_BLOCK_SIZE;
         struct lfsx_loss loss = {.volume = repair_name(repair, tree, name),
                                  .offset = offset,
                                  .length = MATH_MIN(end * DISK_BLOCK_SIZE, tree->size) - offset,
-                                 .doubtful = losses[i].doubtful};
+                                 .doubtful = lost.doubtful};
         repair->options->loss(repair->options->context, &loss);
         repair->summary->losses++;
     }
@@ -365,7 +376,7 @@ static void repair_state(struct repair *repair, const struct found *found) {
             walk_again(repair);
         repair_doubt_found(repair);
     }
-    if (repair->failure == STATUS_OK && repair->candidates.count > 0)
+    if (repair->failure == STATUS_OK && repair_candidate_count(repair) > 0)
         repair_date_candidates(repair);
     if (repair->superblock_lost) /* nobody knows what changed since */
         repair_doubt_everything(repair, true);

@@ -84,7 +84,8 @@ struct repair_tree {
     bool is_short;              /* it does not have what a younger tree has from it */
     bool dead_is_bad;           /* of a live one: its dead tree does not count */
     bool recount;               /* of a live one: its and its snapshots' counts are not known */
-    struct repair_array losses; /* struct repair_loss */
+    struct repair_array losses; /* struct repair_loss, of a share's; */
+    struct spill_array *lost;   /* the same, of a volume's; NULL: there are none */
 };
 
 /* A schedule, as its record says. */
@@ -118,7 +119,7 @@ struct repair {
     struct repair_array trees;         /* struct repair_tree, by dataset and epoch */
     struct repair_array schedules;     /* struct repair_schedule */
     struct repair_array ranges;        /* struct repair_range, in the order of the walk */
-    struct repair_array candidates;    /* struct repair_candidate, by owner and first key */
+    struct spill_array *candidates;    /* struct repair_candidate, by owner and first key */
     struct repair_array catalog_nodes; /* uint64_t: blocks */
     bool catalog_lost;                 /* some of the catalog is, or of what it should name */
     bool superblock_lost;              /* the newest one is */
@@ -146,6 +147,22 @@ static inline void repair_clear(struct spill_bits *bits, uint64_t block) {
 /* Whether the old map says what is in the block. */
 static inline bool repair_is_known(const struct repair *repair, uint64_t block) {
     return spill_bit(repair->known, block / DISK_REGION_BLOCKS);
+}
+static inline uint64_t repair_candidate_count(const struct repair *repair) {
+    return spill_array_count(repair->candidates);
+}
+static inline struct repair_candidate repair_candidate(const struct repair *repair,
+                                                       uint64_t index) {
+    struct repair_candidate candidate;
+    spill_array_get(repair->candidates, index, &candidate);
+    return candidate;
+}
+/* Whether it rather is the root of its tree: whatever was written into that, the root was written
+ * with it. */
+static inline bool repair_is_higher(const struct repair_candidate *a,
+                                    const struct repair_candidate *b) {
+    return a->checkpoint > b->checkpoint ||
+           (a->checkpoint == b->checkpoint && a->pointer.level > b->pointer.level);
 }
 /* The first failure counts: what happened after it may be its consequence. */
 static inline void repair_fail(struct repair *repair, enum status status) {
@@ -242,6 +259,8 @@ struct repair_tree *repair_younger(const struct repair *repair, const struct rep
  * empty. */
 void repair_lose(struct repair *repair, struct repair_tree *tree, uint64_t first, uint64_t end,
                  bool doubtful);
+/* As if it had none. */
+void repair_forget_losses(struct repair_tree *tree);
 /* Says what each tree shares with older ones. */
 void repair_link(struct repair *repair);
 /* The owner of nodes of this birth in the dataset's trees. */
@@ -289,6 +308,9 @@ void repair_rebuild_dead(struct repair *repair, uint64_t id);
 
 /* Collects candidates for everything that is lost. */
 void repair_scan(struct repair *repair);
+/* Those of one owner are [*first, *end). */
+void repair_candidates_of(const struct repair *repair, uint64_t owner, uint64_t *first,
+                          uint64_t *end);
 
 /* ---- repair/find.c ---- */
 

@@ -37,6 +37,11 @@ struct piece {
     uint64_t value[(sizeof(struct disk_extent) + DISK_EXTENT_MAX * sizeof(le64)) / 8];
 };
 
+/* Candidates of one owner of the tree's nodes; those before `at` were passed. */
+struct stream {
+    uint64_t first, at, end;
+};
+
 struct salvage {
     struct repair *repair;
     struct repair_tree *tree;
@@ -52,9 +57,11 @@ struct salvage {
     const struct repair_tree *source; /* who is asked what it says, */
     bool from_older;                  /* which is the older one */
     struct repair_array pieces;
-    uint64_t certain;     /* pieces of other trees among them, which come first, sorted */
-    uint64_t from, until; /* the window */
-    uint64_t at;          /* block of the file up to which it is settled */
+    struct repair_array streams; /* struct stream */
+    struct repair_array leaves;  /* struct repair_candidate, that may say something of the window */
+    uint64_t certain;            /* pieces of other trees among them, which come first, sorted */
+    uint64_t from, until;        /* the window */
+    uint64_t at;                 /* block of the file up to which it is settled */
 };
 
 static uint64_t piece_end(const struct piece *piece) {
@@ -260,12 +267,11 @@ static bool is_candidate(const struct salvage *s, const struct repair_candidate 
 
 static bool newer_covers(const struct salvage *s, const struct repair_candidate *leaf,
                          const struct key *key) {
-    const struct repair_candidate *all = s->repair->candidates.items;
+    const struct repair_candidate *all = s->leaves.items;
     bool own = is_own(s, leaf);
-    for (uint64_t i = 0; i < s->repair->candidates.count; i++)
+    for (uint64_t i = 0; i < s->leaves.count; i++)
         if (is_own(s, &all[i]) && (!own || all[i].checkpoint > leaf->checkpoint) &&
-            key_compare(key, &all[i].first) >= 0 && key_compare(key, &all[i].last) <= 0 &&
-            is_candidate(s, &all[i]))
+            key_compare(key, &all[i].first) >= 0 && key_compare(key, &all[i].last) <= 0)
             return true;
     return false;
 }
@@ -348,27 +354,47 @@ static bool is_in_window(const struct salvage *s, const struct repair_candidate 
            (leaf->first.type != DISK_TYPE_EXTENT || leaf->first.offset < s->until);
 }
 
-/* Ends the window before it holds too many leaves. They are sorted by their first key, a clone's
- * and its origin's apart. */
-static void limit_window(struct salvage *s) {
-    const struct repair_candidate *all = s->repair->candidates.items;
-    uint64_t owner = 0;
+/* Whether no later window has anything of the leaf. */
+static bool is_passed(const struct salvage *s, const struct repair_candidate *leaf) {
+    return leaf->last.type == DISK_TYPE_EXTENT && leaf->last.offset < s->from &&
+           s->from - leaf->last.offset >= DISK_EXTENT_MAX;
+}
+
+/* Ends the window before it holds too many leaves of one owner. */
+static void gather_stream(struct salvage *s, struct stream *stream) {
     unsigned leaves = 0;
-    for (uint64_t i = 0; i < s->repair->candidates.count; i++) {
-        if (!is_candidate(s, &all[i]) || !is_in_window(s, &all[i]))
+    bool passed = true;
+    for (uint64_t i = stream->at; i < stream->end && s->repair->failure == STATUS_OK; i++) {
+        struct repair_candidate leaf = repair_candidate(s->repair, i);
+        passed = passed && is_passed(s, &leaf);
+        stream->at += passed;
+        if (leaf.first.type == DISK_TYPE_EXTENT && leaf.first.offset >= s->until)
+            return;
+        if (!is_candidate(s, &leaf) || !is_in_window(s, &leaf))
             continue;
-        leaves = all[i].owner == owner ? leaves + 1 : 1;
-        owner = all[i].owner;
-        if (leaves > WINDOW_LEAVES && all[i].first.type == DISK_TYPE_EXTENT &&
-            all[i].first.offset > s->from)
-            s->until = MATH_MIN(s->until, all[i].first.offset);
+        if (++leaves > WINDOW_LEAVES && leaf.first.type == DISK_TYPE_EXTENT &&
+            leaf.first.offset > s->from) {
+            s->until = leaf.first.offset;
+            return;
+        }
+        struct repair_candidate *added = repair_add(s->repair, &s->leaves, sizeof *added);
+        if (added != NULL)
+            *added = leaf;
     }
 }
 
+/* The leaves that say something about the window. */
+static void gather_leaves(struct salvage *s) {
+    struct stream *streams = s->streams.items;
+    s->leaves.count = 0;
+    for (uint64_t i = 0; i < s->streams.count; i++)
+        gather_stream(s, &streams[i]);
+}
+
 static void salvage_window(struct salvage *s) {
-    const struct repair_candidate *all = s->repair->candidates.items;
-    for (uint64_t i = 0; i < s->repair->candidates.count && s->repair->failure == STATUS_OK; i++)
-        if (is_in_window(s, &all[i]) && is_candidate(s, &all[i]))
+    const struct repair_candidate *all = s->leaves.items;
+    for (uint64_t i = 0; i < s->leaves.count && s->repair->failure == STATUS_OK; i++)
+        if (is_in_window(s, &all[i]))
             add_leaf(s, &all[i]);
 }
 
@@ -428,25 +454,34 @@ static void emit_window(struct salvage *s) {
 
 /* ---- the inode ---- */
 
+static bool read_inode(struct salvage *s, const struct repair_candidate *leaf,
+                       struct disk_inode *inode) {
+    struct disk_node *page = s->repair->page;
+    const char *why;
+    if (!repair_read(s->repair, leaf->pointer.block, page))
+        return false;
+    struct item item = node_item(page, 0);
+    if (value_validate(&item, &s->repair->label.geometry, leaf->owner, &why) != STATUS_OK ||
+        value_validate_volume(&item, &why) != STATUS_OK)
+        return false;
+    memcpy(inode, item.value, sizeof *inode);
+    inode->links = le32_make(1);
+    return true;
+}
+
 /* It stands first in its tree and says what its first version said, but for times. */
 static bool find_inode(struct salvage *s, struct disk_inode *inode) {
-    const struct repair_candidate *all = s->repair->candidates.items;
-    struct disk_node *page = s->repair->page;
+    const struct stream *streams = s->streams.items;
     uint64_t checkpoint = 0;
-    for (uint64_t i = 0; i < s->repair->candidates.count; i++) {
-        if (!is_candidate(s, &all[i]) || all[i].first.type != DISK_TYPE_INODE ||
-            all[i].checkpoint < checkpoint || all[i].pointer.birth > s->birth ||
-            !repair_read(s->repair, all[i].pointer.block, page))
-            continue;
-        struct item item = node_item(page, 0);
-        const char *why;
-        if (value_validate(&item, &s->repair->label.geometry, all[i].owner, &why) != STATUS_OK ||
-            value_validate_volume(&item, &why) != STATUS_OK)
-            continue;
-        memcpy(inode, item.value, sizeof *inode);
-        inode->links = le32_make(1);
-        checkpoint = all[i].checkpoint;
-    }
+    for (uint64_t i = 0; i < s->streams.count; i++)
+        for (uint64_t at = streams[i].first; at < streams[i].end; at++) {
+            struct repair_candidate leaf = repair_candidate(s->repair, at);
+            if (leaf.first.type != DISK_TYPE_INODE)
+                break; /* they are sorted */
+            if (is_candidate(s, &leaf) && leaf.checkpoint >= checkpoint &&
+                leaf.pointer.birth <= s->birth && read_inode(s, &leaf, inode))
+                checkpoint = leaf.checkpoint;
+        }
     return checkpoint != 0;
 }
 
@@ -461,14 +496,23 @@ static uint64_t size_of_others(const struct salvage *s) {
     return 0;
 }
 
+/* Of all leaves, about; at least 1. */
+static uint64_t last_block(const struct salvage *s) {
+    const struct stream *streams = s->streams.items;
+    uint64_t end = 1;
+    for (uint64_t i = 0; i < s->streams.count; i++)
+        for (uint64_t at = streams[i].first; at < streams[i].end; at++) {
+            struct repair_candidate leaf = repair_candidate(s->repair, at);
+            if (is_candidate(s, &leaf) && leaf.last.type == DISK_TYPE_EXTENT)
+                end = MATH_MAX(end, MATH_MIN(leaf.last.offset, 1ull << 49) + DISK_EXTENT_MAX);
+        }
+    return end;
+}
+
 /* No version of the inode was found: its size is that of another tree, or the file ends where the
  * last thing ends that is known, if no record says it. */
 static void make_inode(struct salvage *s, struct disk_inode *inode) {
-    const struct repair_candidate *all = s->repair->candidates.items;
-    uint64_t end = MATH_MAX(s->tree->file_end, 1);
-    for (uint64_t i = 0; i < s->repair->candidates.count; i++)
-        if (is_candidate(s, &all[i]) && all[i].last.type == DISK_TYPE_EXTENT)
-            end = MATH_MAX(end, MATH_MIN(all[i].last.offset, 1ull << 49) + DISK_EXTENT_MAX);
+    uint64_t end = MATH_MAX(s->tree->file_end, last_block(s));
     uint64_t size = size_of_others(s);
     if (size == 0)
         size = end * DISK_BLOCK_SIZE;
@@ -538,7 +582,7 @@ static void work(struct salvage *s) {
     for (s->from = s->first; s->from < s->end && s->repair->failure == STATUS_OK;
          s->from = s->until) {
         s->until = s->end;
-        limit_window(s);
+        gather_leaves(s);
         regain_window(s);
         salvage_window(s);
         emit_inode(s);
@@ -577,6 +621,25 @@ static void find_drops(struct salvage *s, const struct repair_tree *older) {
     s->drops_known = true;
 }
 
+static bool stream_before(const void *a, const void *b) {
+    return ((const struct stream *)a)->first < ((const struct stream *)b)->first;
+}
+
+/* Of the dataset, its origin, and that one's. */
+static void find_streams(struct salvage *s) {
+    uint64_t id = s->tree->id;
+    while (id != 0) {
+        struct stream *stream = repair_add(s->repair, &s->streams, sizeof *stream);
+        if (stream != NULL)
+            repair_candidates_of(s->repair, id, &stream->first, &stream->end);
+        if (stream != NULL)
+            stream->at = stream->first;
+        const struct repair_tree *head = repair_find_tree(s->repair, id, REPAIR_HEAD);
+        id = head == NULL ? 0 : le64_get(head->disk.origin);
+    }
+    repair_sort(s->streams.items, s->streams.count, sizeof(struct stream), stream_before);
+}
+
 void repair_salvage(struct repair *repair, struct repair_tree *tree,
                     const struct repair_range *range, struct repair_loader *loader) {
     struct salvage s = {.repair = repair,
@@ -594,10 +657,13 @@ void repair_salvage(struct repair *repair, struct repair_tree *tree,
             return;
         s.older = &lookup;
     }
+    find_streams(&s);
     find_drops(&s, older);
     find_end(&s);
     work(&s);
     if (s.older != NULL)
         repair_lookup_end(&lookup);
     os_free(s.pieces.items);
+    os_free(s.streams.items);
+    os_free(s.leaves.items);
 }

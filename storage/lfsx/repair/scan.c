@@ -67,18 +67,16 @@ static void look_at(struct repair *repair, const struct disk_node *node, uint64_
         node_validate(node, &pointer, le64_get(node->owner), &why) != STATUS_OK ||
         node_count(node) == 0 || le64_get(node->checkpoint) > repair->super.checkpoint)
         return;
-    struct repair_candidate *found = repair_add(repair, &repair->candidates, sizeof *found);
-    if (found == NULL)
-        return;
-    *found = (struct repair_candidate){.owner = le64_get(node->owner),
-                                       .checkpoint = le64_get(node->checkpoint),
-                                       .era = REPAIR_HEAD,
-                                       .pointer = pointer,
-                                       .first = node_key(node, 0),
-                                       .last = node_key(node, node_count(node) - 1),
-                                       .proven = repair_is_known(repair, block) &&
-                                                 repair_bit(repair->old_used, block) &&
-                                                 !is_stale(repair, &pointer)};
+    struct repair_candidate found = {.owner = le64_get(node->owner),
+                                     .checkpoint = le64_get(node->checkpoint),
+                                     .era = REPAIR_HEAD,
+                                     .pointer = pointer,
+                                     .first = node_key(node, 0),
+                                     .last = node_key(node, node_count(node) - 1),
+                                     .proven = repair_is_known(repair, block) &&
+                                               repair_bit(repair->old_used, block) &&
+                                               !is_stale(repair, &pointer)};
+    spill_array_add(repair->candidates, &found);
 }
 
 static bool is_looked_at(struct repair *repair, uint64_t block, bool used_only) {
@@ -137,6 +135,16 @@ void repair_scan(struct repair *repair) {
         if (block % 4096 < count)
             repair_progress(repair, block - g->data_start, g->data_end - g->data_start);
     }
-    repair_sort(repair->candidates.items, repair->candidates.count, sizeof(struct repair_candidate),
-                is_before);
+    spill_array_sort(repair->candidates, is_before);
+}
+
+static bool is_of_lower(const void *item, const void *owner) {
+    return ((const struct repair_candidate *)item)->owner < *(const uint64_t *)owner;
+}
+
+void repair_candidates_of(const struct repair *repair, uint64_t owner, uint64_t *first,
+                          uint64_t *end) {
+    uint64_t next = owner + 1;
+    *first = spill_array_search(repair->candidates, &owner, is_of_lower);
+    *end = spill_array_search(repair->candidates, &next, is_of_lower);
 }

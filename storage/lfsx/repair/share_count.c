@@ -100,19 +100,8 @@ static bool is_in_ranges(const struct count *count, const struct key *key) {
 }
 
 struct repair_stream repair_stream(const struct repair *repair, uint64_t owner) {
-    const struct repair_candidate *all = repair->candidates.items;
     struct repair_stream stream = {.owner = owner};
-    uint64_t high = repair->candidates.count;
-    while (stream.at < high) {
-        uint64_t middle = stream.at + (high - stream.at) / 2;
-        if (all[middle].owner < owner)
-            stream.at = middle + 1;
-        else
-            high = middle;
-    }
-    stream.end = stream.at;
-    while (stream.end < repair->candidates.count && all[stream.end].owner == owner)
-        stream.end++;
+    repair_candidates_of(repair, owner, &stream.at, &stream.end);
     return stream;
 }
 
@@ -124,14 +113,14 @@ static bool is_foreign(const struct repair_share *s, const struct repair_candida
 
 static void add_found(struct count *count) {
     const struct repair_share *s = count->s;
-    const struct repair_candidate *all = s->repair->candidates.items;
     const struct repair_stream *streams = s->streams.items;
     for (uint64_t i = 0; i < s->streams.count; i++) {
         struct repair_stream stream = repair_stream(s->repair, streams[i].owner);
-        for (uint64_t j = stream.at; j < stream.end; j++)
-            if ((repair_is_owned(s, &all[j]) || is_foreign(s, &all[j])) &&
-                is_in_ranges(count, &all[j].first))
-                add(count, all[j].pointer.block);
+        for (uint64_t j = stream.at; j < stream.end; j++) {
+            struct repair_candidate c = repair_candidate(s->repair, j);
+            if ((repair_is_owned(s, &c) || is_foreign(s, &c)) && is_in_ranges(count, &c.first))
+                add(count, c.pointer.block);
+        }
     }
 }
 

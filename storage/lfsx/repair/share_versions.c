@@ -40,22 +40,21 @@ static void add_active(struct repair_share *s, const struct repair_candidate *c)
 
 /* Streams go on where the window before ended. */
 static void limit_stream(struct repair_share *s, struct repair_stream *stream) {
-    const struct repair_candidate *all = s->repair->candidates.items;
     const struct repair_version *active = s->active.items;
     unsigned leaves = 0;
     for (uint64_t i = 0; i < s->active.count; i++)
         leaves += active[i].owner == stream->owner;
     for (; stream->at < stream->end; stream->at++) {
-        const struct repair_candidate *c = &all[stream->at];
-        if (key_compare(&c->first, &s->until) >= 0)
+        struct repair_candidate c = repair_candidate(s->repair, stream->at);
+        if (key_compare(&c.first, &s->until) >= 0)
             return;
-        if (!may_be_of_tree(s, c) || key_compare(&c->last, &s->from) < 0)
+        if (!may_be_of_tree(s, &c) || key_compare(&c.last, &s->from) < 0)
             continue;
-        if (leaves++ >= WINDOW_LEAVES && key_compare(&c->first, &s->from) > 0) {
-            s->until = c->first;
+        if (leaves++ >= WINDOW_LEAVES && key_compare(&c.first, &s->from) > 0) {
+            s->until = c.first;
             return;
         }
-        add_active(s, c);
+        add_active(s, &c);
     }
 }
 
@@ -70,7 +69,6 @@ static void drop_passed(struct repair_share *s) {
 
 /* At a range's beginning. */
 static void place_streams(struct repair_share *s) {
-    const struct repair_candidate *all = s->repair->candidates.items;
     struct repair_stream *streams = s->streams.items;
     s->active.count = 0;
     for (uint64_t i = 0; i < s->streams.count; i++) {
@@ -80,7 +78,8 @@ static void place_streams(struct repair_share *s) {
         uint64_t high = stream->end;
         while (low < high) {
             uint64_t middle = low + (high - low) / 2;
-            if (key_compare(&all[middle].first, &s->from) < 0)
+            struct repair_candidate c = repair_candidate(s->repair, middle);
+            if (key_compare(&c.first, &s->from) < 0)
                 low = middle + 1;
             else
                 high = middle;

@@ -3,6 +3,7 @@
 #include "base/format.h"
 #include "base/math.h"
 #include "base/mem.h"
+#include "base/os.h"
 #include "storage/lfsx/repair/repair_internal.h"
 
 /* Index of the first tree that is not before (id, epoch). */
@@ -40,22 +41,42 @@ struct repair_tree *repair_find_tree(const struct repair *repair, uint64_t id, u
     return is ? &trees[at] : NULL;
 }
 
+static void lose_of_volume(struct repair *repair, struct repair_tree *tree,
+                           const struct repair_loss *loss) {
+    if (tree->lost == NULL)
+        tree->lost = spill_array_open(repair->spill, sizeof *loss);
+    if (tree->lost == NULL)
+        return;
+    uint64_t count = spill_array_count(tree->lost);
+    struct repair_loss last = {0};
+    if (count > 0)
+        spill_array_get(tree->lost, count - 1, &last);
+    if (count == 0 || last.doubtful != loss->doubtful || loss->first < last.first ||
+        loss->first > last.end) {
+        spill_array_add(tree->lost, loss);
+        return;
+    }
+    last.end = MATH_MAX(last.end, loss->end);
+    spill_array_put(tree->lost, count - 1, &last);
+}
+
 void repair_lose(struct repair *repair, struct repair_tree *tree, uint64_t first, uint64_t end,
                  bool doubtful) {
     if (first >= end)
         return;
-    struct repair_loss *last = tree->losses.items;
-    if (tree->losses.count > 0) {
-        last += tree->losses.count - 1;
-        if (last->inode == 0 && last->doubtful == doubtful && first >= last->first &&
-            first <= last->end) {
-            last->end = MATH_MAX(last->end, end);
-            return;
-        }
-    }
-    struct repair_loss *loss = repair_add(repair, &tree->losses, sizeof *loss);
-    if (loss != NULL)
-        *loss = (struct repair_loss){.first = first, .end = end, .doubtful = doubtful};
+    struct repair_loss loss = {.first = first, .end = end, .doubtful = doubtful};
+    struct repair_loss *added;
+    if (!tree->in_share)
+        lose_of_volume(repair, tree, &loss);
+    else if ((added = repair_add(repair, &tree->losses, sizeof *added)) != NULL)
+        *added = loss;
+}
+
+void repair_forget_losses(struct repair_tree *tree) {
+    os_free(tree->losses.items);
+    tree->losses = (struct repair_array){0};
+    spill_array_close(tree->lost);
+    tree->lost = NULL;
 }
 
 struct repair_tree *repair_older(const struct repair *repair, const struct repair_tree *tree) {
