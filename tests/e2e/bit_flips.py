@@ -11,7 +11,7 @@ import sys
 
 import appliance
 from appliance import check
-from nbd_client import EIO, Client, NbdError
+from nbd_client import EIO, Client, NbdError, Refused
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "decoder"))
 from lfsx import BLOCK, Pool
@@ -58,10 +58,23 @@ def fill(path):
     return bytes(content)
 
 
-def read_all(path, content, may_fail):
-    """Reads the volume block by block: each is right, or EIO where `may_fail` says so. Returns how
-    many were EIO; None if the pool did not even open."""
+def read_blocks(client, content, may_fail):
+    """How many blocks were EIO, as `may_fail` says that they may; the others are right."""
     errors = 0
+    for offset in range(0, VOLUME, BLOCK):
+        try:
+            data = client.read(offset, BLOCK)
+        except NbdError as error:
+            check(error.number == EIO and may_fail(offset), f"error {error.number} at {offset}")
+            errors += 1
+            continue
+        check(data == content[offset:offset + BLOCK], f"wrong bytes at {offset}")
+    return errors
+
+
+def read_all(path, content, may_fail):
+    """Reads the volume block by block. Returns how many were EIO; None if the pool did not open, or
+    only without the volume."""
     daemon = appliance.Daemon(path, "read", ["--read-only"])
     try:
         daemon.start()
@@ -71,17 +84,13 @@ def read_all(path, content, may_fail):
               and "runtime error" not in output and "assert" not in output.lower(),
               f"holdfastd did not refuse, it broke:\n{output}")
         return None
-    with daemon, Client(daemon.port, "volume") as client:
-        for offset in range(0, VOLUME, BLOCK):
-            try:
-                data = client.read(offset, BLOCK)
-            except NbdError as error:
-                check(error.number == EIO and may_fail(offset),
-                      f"error {error.number} at {offset}\n{daemon.output()}")
-                errors += 1
-                continue
-            check(data == content[offset:offset + BLOCK], f"wrong bytes at {offset}")
-        client.connection.close()
+    with daemon:
+        try:
+            with Client(daemon.port, "volume") as client:
+                errors = read_blocks(client, content, may_fail)
+        except Refused:
+            check("volume volume (dataset 16) is damaged" in daemon.output(), daemon.output())
+            errors = None
         daemon.power_off()
     return errors
 
@@ -118,7 +127,8 @@ refused = 0
 for block in sample(pool.nodes, READ_SAMPLE):
     with flipped_bit(pool_path, block):
         refused += read_all(pool_path, content, lambda offset: True) is None
-print(f"{READ_SAMPLE} flips in nodes: no wrong byte was read ({refused} pools refused to open)")
+print(f"{READ_SAMPLE} flips in nodes: no wrong byte was read ({refused} times pool or volume were "
+      "refused)")
 
 for block in sample(pool.data, DATA_SAMPLE):
     _, index = pool.data[block]

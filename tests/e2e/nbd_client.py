@@ -13,6 +13,10 @@ NBD_CMD_FLAG_FUA = 1
 EIO = 5
 
 
+class Refused(Exception):
+    """The server does not let this client have the export."""
+
+
 class NbdError(Exception):
     """The server answered a command with this error number."""
 
@@ -57,7 +61,7 @@ class Client:
             if kind == NBD_REP_ACK:
                 return
             if kind != NBD_REP_INFO:
-                raise ConnectionError(f"NBD_OPT_GO was refused with {kind:#x}: {answer!r}")
+                raise Refused(f"NBD_OPT_GO was refused with {kind:#x}: {answer!r}")
             if struct.unpack(">H", answer[:2])[0] == NBD_INFO_EXPORT:
                 self.size, self.flags = struct.unpack(">QH", answer[2:12])
 

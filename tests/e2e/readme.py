@@ -37,7 +37,7 @@ def to_here(command, port):
     """The command with this test's build, port and files in place of README.md's."""
     command = re.sub(r"(?<![\w/])build/run/", f"{HERE}/run/", command)
     command = re.sub(r"(?<![\w/])build/", appliance.BUILD + "/", command)
-    command = re.sub(r"(?<![\w/])(\w+\.img)\b", rf"{HERE}/\1", command)
+    command = re.sub(r"(?<![\w/])(\w+\.img|copy\.md)\b", rf"{HERE}/\1", command)
     return command.replace("10809", str(port))
 
 

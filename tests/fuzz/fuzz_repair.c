@@ -32,7 +32,7 @@ static void take_action(void *context, const char *text) {
 
 static void take_loss(void *context, const struct lfsx_loss *loss) {
     (void)context;
-    REQUIRE(loss->volume != NULL && loss->length > 0);
+    REQUIRE(loss->volume != NULL && (loss->length > 0) == (loss->kind == LFSX_LOSS_BYTES));
     REQUIRE(loss->offset + loss->length >= loss->length);
 }
 
