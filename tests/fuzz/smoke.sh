@@ -8,7 +8,8 @@ for program in "$BUILD"/fuzz/fuzz_*; do
     [ -x "$program" ] && [ ! -d "$program" ] || continue
     target=${program##*/fuzz_}
     echo "== $target"
-    "$program" -runs=0 "-artifact_prefix=$TEST_DIR/" "tests/fuzz/corpus/$target" > "$TEST_DIR/corpus.log" 2>&1 ||
+    "$program" -runs=0 "-artifact_prefix=$TEST_DIR/" "tests/fuzz/corpus/$target" \
+        > "$TEST_DIR/corpus.log" 2>&1 ||
         { tail -n 60 "$TEST_DIR/corpus.log"; exit 1; }
     CORPUS=$TEST_DIR tests/fuzz/run "$BUILD" 3 "$target"
 done
