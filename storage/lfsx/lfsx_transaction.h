@@ -14,12 +14,20 @@
  *     status = lfsx_transaction_run(pool, NULL, publish, &release);
  *
  * The calls of lfsx.h, lfsx_share.h, lfsx_snapshot.h and lfsx_space.h that change one of these
- * things are transactions of one change. Two are not, and have no place in one of more:
- *     lfsx_snapshot_create()  a snapshot is taken in the instant in which a checkpoint gathers. It
- *                             can take many volumes at once, and excludes transactions that change
- *                             one of them.
- *     lfsx_volume_resize()    making smaller frees data first, which cannot be undone; what is new
- *                             of a larger one opens only when its size is durable.
+ * things are transactions of one change.
+ *
+ * Snapshots are of the instant of the commit, whenever the call was: all that a transaction takes
+ * are of one instant, and hold what was written up to it. They can be cloned, rolled back to and
+ * deleted in the same transaction. While one has taken a snapshot, another that wants to waits for
+ * its end.
+ *
+ * A volume that gets smaller (LFSX_RESIZE_SHRINK) gives up what lies behind its new end in the
+ * commit, before that instant. If the commit then fails, or the power does, a part of that may be
+ * gone although the volume has its old size.
+ *
+ * INVALID, since nobody could tell which came first: two snapshots of one volume; a snapshot and
+ * another size; two sizes; another size, or a snapshot, of a clone of a snapshot that the
+ * transaction takes. A clone that it makes can only be made larger.
  *
  * A transaction is used by one thread at a time; different ones by any threads at once. Nothing of
  * it is seen by others, or by calls outside of it, before it commits. Volumes cannot be opened
@@ -129,6 +137,8 @@ enum status lfsx_transaction_clone_create(struct lfsx_transaction *transaction, 
                                           const char *snapshot, const char *name);
 enum status lfsx_transaction_rollback(struct lfsx_transaction *transaction, const char *volume,
                                       const char *snapshot, const char *keep_as);
+enum status lfsx_transaction_resize(struct lfsx_transaction *transaction, const char *name,
+                                    uint64_t size, uint32_t flags);
 enum status lfsx_transaction_rename(struct lfsx_transaction *transaction, const char *from,
                                     const char *to);
 enum status lfsx_transaction_volume_delete(struct lfsx_transaction *transaction, const char *name,
@@ -140,6 +150,9 @@ enum status lfsx_transaction_undelete(struct lfsx_transaction *transaction, uint
 enum status lfsx_transaction_purge(struct lfsx_transaction *transaction, uint64_t id);
 enum status lfsx_transaction_protect(struct lfsx_transaction *transaction, const char *name,
                                      bool is_protected, uint64_t keep_deleted_ns);
+enum status lfsx_transaction_snapshot_create(struct lfsx_transaction *transaction,
+                                             const char *const *volumes, uint32_t volume_count,
+                                             const char *name, uint32_t flags);
 enum status lfsx_transaction_snapshot_delete(struct lfsx_transaction *transaction,
                                              const char *volume, const char *name);
 enum status lfsx_transaction_schedule_set(struct lfsx_transaction *transaction, const char *volume,

@@ -7,17 +7,27 @@
  * 1. Changes come in the catalog's order: a dataset's before those of its snapshots and of its
  *    schedule, and an origin's before its clone's, whose identifier is higher.
  * 2. A snapshot or schedule that goes with its dataset keeps its item, as the reaper's.
+ *
+ * A snapshot is taken in the instant in which a checkpoint gathers: all trees are sealed then, so
+ * their roots are what a snapshot needs, and the epoch rises before anything else can change. That
+ * makes it durable with the checkpoint, of several datasets as of one. So the checkpoint applies a
+ * transaction that takes any, with all else that it does: when it changes the catalog, roots are
+ * those of the dirty trees, and when trees are sealed, snapshots and their clones get the final
+ * ones.
  */
 #include "base/assert.h"
+#include "base/math.h"
 #include "base/mem.h"
 #include "storage/lfsx/catalog/catalog_records.h"
 #include "storage/lfsx/catalog/transaction.h"
 
 struct application {
+    struct checkpoint_rider rider; /* if it takes snapshots */
     struct lfsx_pool *pool;
     struct lfsx_transaction *transaction;
     const struct mvcc_change *changes;
     size_t count;
+    bool done; /* by a checkpoint */
 };
 
 /* A walk over the changes of items. */
@@ -109,7 +119,8 @@ static uint64_t data_blocks(struct lfsx_pool *pool, const struct dataset *d,
     struct dataset *origin = dataset_find_id(pool, le64_get(record->origin));
     if (origin == NULL)
         return 0;
-    return snapshot_find_epoch(origin, le64_get(record->origin_epoch))->data_blocks;
+    const struct snapshot *s = snapshot_find_epoch(origin, le64_get(record->origin_epoch));
+    return s != NULL ? s->data_blocks : origin->data_blocks; /* it is about to be taken */
 }
 
 /* Whether the pool can keep all that it promises. NO_SPACE. */
@@ -149,6 +160,14 @@ static void insert_inode(struct dataset *d) {
     btree_insert(&d->tree, &key, &inode, sizeof inode);
 }
 
+static void share_root(struct dataset *d, const struct snapshot *s) {
+    d->file.size = s->file.size;
+    d->data_blocks = s->data_blocks;
+    d->tree.root = s->tree.root;
+    d->tree.nodes = s->tree.nodes;
+    d->tree.shared = s->tree.nodes + s->data_blocks;
+}
+
 /* The clone's tree is the snapshot's. All of it belongs to the snapshot's dataset, or to what that
  * was cloned from. */
 static void share_tree(struct dataset *d) {
@@ -158,13 +177,10 @@ static void share_tree(struct dataset *d) {
     d->next_inode = __atomic_load_n(&origin->next_inode, __ATOMIC_RELAXED);
     d->origin = s;
     s->clone_count++;
-    d->file.size = s->file.size;
-    d->data_blocks = s->data_blocks;
     d->tree.owner = d->id;
-    d->tree.root = s->tree.root;
-    d->tree.nodes = s->tree.nodes;
     d->tree.origin = &origin->tree;
-    d->tree.shared = s->tree.nodes + s->data_blocks;
+    d->birth = MATH_MAX(d->birth, s->epoch + 1); /* it may be of the epoch that ends now */
+    share_root(d, s);
 }
 
 /* The dataset, with its tree, becomes the pool's. */
@@ -181,6 +197,7 @@ static void create(struct lfsx_transaction *t, uint64_t id, const struct disk_da
         btree_create(&d->tree, pool, d->id);
         insert_inode(d);
     }
+    resizing_create(t, d);
     catalog_insert_dataset(d);
     list_push_back(&pool->datasets, &d->link);
     space_update(d);
@@ -218,6 +235,26 @@ static void change_dataset(struct lfsx_transaction *t, const struct walk *walk) 
         give_up(dataset_find_id(t->pool, walk->key.inode));
         t->is_giving_up = true;
     }
+}
+
+/* The snapshot is what its dataset is. */
+static void picture(struct snapshot *s) {
+    const struct dataset *d = s->dataset;
+    ASSERT(s->epoch == d->pool->epoch);
+    s->tree = d->tree;
+    s->tree.dataset = NULL;
+    s->tree.kept = 0;
+    s->tree.dirty = false;
+    s->data_blocks = d->data_blocks;
+    s->file.size = d->file.size;
+}
+
+static void take_snapshot(struct lfsx_transaction *t, const struct walk *walk) {
+    struct snapshot *s = transaction_take_snapshot(t, walk->key.inode, walk->key.offset);
+    s->dataset = s->file.dataset = dataset_find_id(t->pool, walk->key.inode);
+    picture(s);
+    catalog_insert_snapshot(s);
+    dataset_add_snapshot(s->dataset, s);
 }
 
 /* Takes the name away and marks the record: the reaper frees what nobody else has. */
@@ -258,7 +295,10 @@ static void change(struct lfsx_transaction *t, const struct walk *walk) {
         change_dataset(t, walk);
         return;
     case DISK_TYPE_SNAPSHOT:
-        give_up_snapshot(t, walk);
+        if (walk->change->kind == MVCC_INSERT)
+            take_snapshot(t, walk);
+        else
+            give_up_snapshot(t, walk);
         return;
     case DISK_TYPE_SCHEDULE:
         change_schedule(t, walk);
@@ -269,35 +309,109 @@ static void change(struct lfsx_transaction *t, const struct walk *walk) {
     }
 }
 
-static enum status apply_step(void *context, struct btree_cursor *cursor) {
-    const struct application *a = context;
-    struct lfsx_transaction *t = a->transaction;
-    struct update_need need = {.frees = !t->takes_space, .background = t->quiet};
-    enum status status = transaction_check(t);
+/* Finds out whether it can be done and what it takes. */
+static enum status look(const struct application *a, struct btree_cursor *cursor,
+                        struct update_need *need) {
+    enum status status = transaction_check(a->transaction);
     if (status == STATUS_OK)
         status = check_snapshots(a);
     if (status == STATUS_OK)
         status = check_promises(a);
     if (status == STATUS_OK)
-        status = prefetch(a, cursor, &need);
+        status = resizing_prepare(a->transaction, cursor, need);
+    return status == STATUS_OK ? prefetch(a, cursor, need) : status;
+}
+
+static void change_all(const struct application *a) {
+    struct walk walk = {.application = a};
+    while (walk_next(&walk))
+        change(a->transaction, &walk);
+    resizing_apply(a->transaction);
+}
+
+static enum status apply_step(void *context, struct btree_cursor *cursor) {
+    const struct application *a = context;
+    struct lfsx_transaction *t = a->transaction;
+    struct update_need need = {.frees = !t->takes_space, .background = t->quiet};
+    enum status status = look(a, cursor, &need);
     if (status == STATUS_OK)
         status = pool_update_begin(a->pool, &need);
     if (status != STATUS_OK)
         return status;
-    struct walk walk = {.application = a};
-    while (walk_next(&walk))
-        change(t, &walk);
+    change_all(a);
     t->is_changed = true;
     pool_update_end(a->pool);
     return STATUS_OK;
 }
 
+/* ---- by a checkpoint ---- */
+
+static struct application *application_of(struct checkpoint_rider *rider) {
+    return LIST_CONTAINER(rider, struct application, rider);
+}
+
+static enum status ride_prepare(struct checkpoint_rider *rider, struct btree_cursor *cursor,
+                                struct update_need *need) {
+    need->frees = false;
+    return look(application_of(rider), cursor, need);
+}
+
+static void ride_change(struct checkpoint_rider *rider) {
+    change_all(application_of(rider));
+}
+
+/* Where a root was that of a dirty tree. An origin comes before its clones, whose snapshots come
+ * after them. */
+static void seal(struct lfsx_pool *pool, const struct walk *walk) {
+    struct dataset *d = dataset_find_id(pool, walk->key.inode);
+    if (walk->change->kind != MVCC_INSERT)
+        return;
+    if (walk->key.type == DISK_TYPE_DATASET && d->origin != NULL &&
+        d->origin->epoch == pool->epoch) {
+        share_root(d, d->origin);
+        catalog_store_dataset(d);
+    }
+    if (walk->key.type == DISK_TYPE_SNAPSHOT) {
+        struct snapshot *s = snapshot_find_epoch(d, walk->key.offset);
+        picture(s);
+        catalog_store_snapshot(s);
+    }
+}
+
+static void ride_seal(struct checkpoint_rider *rider) {
+    struct application *a = application_of(rider);
+    struct walk walk = {.application = a};
+    while (walk_next(&walk))
+        seal(a->pool, &walk);
+    a->pool->epoch++;
+    a->done = true;
+}
+
+static bool takes_snapshots(const struct application *a) {
+    for (size_t i = 0; i < a->count; i++)
+        if (a->changes[i].kind == MVCC_INSERT &&
+            records_tree_key(&a->changes[i].key).type == DISK_TYPE_SNAPSHOT)
+            return true;
+    return false;
+}
+
+/* What happened in memory happened, durable or not: the commit finds out. */
+static enum status ride(struct application *a) {
+    enum status status = pool_checkpoint_with(a->pool, &a->rider);
+    a->transaction->is_changed = a->done && status != STATUS_OK;
+    return a->done ? STATUS_OK : status;
+}
+
 enum status catalog_apply(void *context, const struct mvcc_change *changes, size_t count,
                           void *attachment) {
     struct application a = {
-        .pool = context, .transaction = attachment, .changes = changes, .count = count};
-    if (a.transaction->rider != NULL)
-        return pool_checkpoint_with(a.pool, a.transaction->rider);
+        .rider = {.prepare = ride_prepare, .change = ride_change, .seal = ride_seal},
+        .pool = context,
+        .transaction = attachment,
+        .changes = changes,
+        .count = count};
+    if (takes_snapshots(&a))
+        return ride(&a);
     if (count == 0)
         return STATUS_OK;
     /* Not pool_change(): record locks are held, so it does not wait for the reaper. */

@@ -173,6 +173,24 @@ enum status catalog_snapshots_lock(struct lfsx_transaction *t, uint64_t dataset)
     return mvcc_lock(t->records, &all.from, &all.last, MVCC_LOCK_EXCLUSIVE);
 }
 
+/* With all of them locked, what is in memory is the newest state. One that is not can only be the
+ * transaction's own, of which there is one at most. */
+enum status catalog_snapshot_absent(struct lfsx_transaction *t, uint64_t dataset,
+                                    const char *name) {
+    enum status status = catalog_snapshots_lock(t, dataset);
+    uint64_t epoch = status == STATUS_OK ? guess_epoch(t->pool, dataset, name) : 0;
+    if (epoch == 0)
+        return status;
+    union catalog_item record;
+    struct key tree_key = catalog_snapshot_key(dataset, epoch);
+    struct mvcc_key key = records_key(&tree_key);
+    size_t length;
+    status = mvcc_read_for_update(t->records, &key, &record, sizeof record, &length);
+    if (status == STATUS_OK)
+        return STATUS_EXISTS;
+    return status == STATUS_NOT_FOUND ? STATUS_OK : status; /* the transaction deletes it */
+}
+
 enum status catalog_snapshots_delete(struct lfsx_transaction *t, uint64_t dataset,
                                      bool none_may_be) {
     struct snapshots all = snapshots_of(dataset);

@@ -41,6 +41,10 @@ void catalog_dataset_rename(union catalog_item *record, const char *name);
 /* Finds a snapshot of the dataset by its name, and locks its record. NOT_FOUND. */
 enum status catalog_snapshot_find(struct lfsx_transaction *transaction, uint64_t dataset,
                                   const char *name, enum mvcc_lock_mode mode, uint64_t *epoch);
+/* Sees to it that no snapshot of the dataset has the name to the end of the transaction; locks all
+ * of them. EXISTS. */
+enum status catalog_snapshot_absent(struct lfsx_transaction *transaction, uint64_t dataset,
+                                    const char *name);
 /* Locks all snapshots of a dataset, and that there are no others. */
 enum status catalog_snapshots_lock(struct lfsx_transaction *transaction, uint64_t dataset);
 /* The same, and deletes them. BUSY: there are some, and none may be. */

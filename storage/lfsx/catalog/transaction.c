@@ -17,9 +17,15 @@ _Static_assert((unsigned)LFSX_SERIALIZABLE == (unsigned)MVCC_SERIALIZABLE, "isol
 
 static const struct lfsx_transaction_options patient = {LFSX_SERIALIZABLE, OS_FOREVER};
 
-static void drop_note(struct note *note) {
+static void free_objects(const struct note *note) {
     if (note->object != NULL)
         dataset_free(note->object);
+    if (note->snapshot != NULL)
+        snapshot_free(note->snapshot);
+}
+
+static void drop_note(struct note *note) {
+    free_objects(note);
     list_remove(&note->link);
     os_free(note);
 }
@@ -72,13 +78,13 @@ void lfsx_transaction_abort(struct lfsx_transaction *t) {
 void lfsx_transaction_restart(struct lfsx_transaction *t) {
     mvcc_restart(t->records);
     forget_notes(t, 0);
-    t->rider = NULL;
 }
 
 /* What comes after the instant of the commit. */
 static enum status settle(struct lfsx_transaction *t) {
     struct lfsx_pool *pool = t->pool;
     enum status status = t->is_changed && !t->quiet ? pool_commit(pool) : STATUS_OK;
+    resizing_end(t, status == STATUS_OK);
     if (t->is_giving_up && status == STATUS_OK)
         reaper_wake(pool);
     if (t->is_rescheduled && status == STATUS_OK)
@@ -88,11 +94,14 @@ static enum status settle(struct lfsx_transaction *t) {
 }
 
 enum status lfsx_transaction_commit(struct lfsx_transaction *t, bool *done) {
-    enum status status = mvcc_commit(t->records, t);
+    enum status status = resizing_begin(t);
+    if (status == STATUS_OK)
+        status = mvcc_commit(t->records, t);
     if (done != NULL)
         *done = status == STATUS_OK;
     if (status == STATUS_OK)
         return settle(t);
+    resizing_end(t, false);
     if (done == NULL)
         lfsx_transaction_abort(t);
     return status;
@@ -162,8 +171,7 @@ static struct note *new_note(const struct note *from) {
 enum status transaction_note(struct lfsx_transaction *t, const struct note *from) {
     struct note *note = new_note(from);
     if (note == NULL) {
-        if (from->object != NULL)
-            dataset_free(from->object);
+        free_objects(from);
         return STATUS_NO_MEMORY;
     }
     list_push_back(&t->notes, &note->link);

@@ -15,7 +15,8 @@
  * 1. At most one checkpoint is on its way (checkpoint_running, guarded by commit_lock).
  * 2. durable_generation is the newest checkpoint whose superblock is durable.
  * 3. gather changes nothing that counts if it fails; after it, only the device can fail, and that
- *    latches the pool.
+ *    latches the pool. So a rider changes trees only when nothing else can fail: in a pool that is
+ *    latched in that very instant it happens in memory.
  */
 #include "base/assert.h"
 #include "base/log.h"
@@ -36,6 +37,7 @@ struct checkpoint {
     struct checkpoint_rider *rider; /* NULL: none */
     struct superblock superblock;
     struct alloc_snapshot maps;
+    bool in_vain;                 /* the pool is latched: it happens in memory only */
     uint64_t journal_mark;        /* newest record that it covers */
     struct disk_superblock *page; /* to write it with; allocated before anything is frozen */
 };
@@ -126,6 +128,17 @@ static void cut_journal(struct lfsx_pool *pool, struct checkpoint *checkpoint) {
         journal_cut(pool->journal, &checkpoint->superblock.journal, &checkpoint->journal_mark);
 }
 
+/* After the last step that can fail. */
+static void gather_all(struct lfsx_pool *pool, struct checkpoint *checkpoint) {
+    checkpoint->number = pool->generation;
+    alloc_freeze_prepared(&pool->allocator, checkpoint->number, &checkpoint->maps);
+    freeze_trees(pool, checkpoint);
+    fill_superblock(pool, checkpoint);
+    cut_journal(pool, checkpoint);
+    pool->generation++;
+    pool->changed = false;
+}
+
 static enum status gather_locked(struct lfsx_pool *pool, struct checkpoint *checkpoint,
                                  struct btree_cursor *cursor) {
     struct update_need need;
@@ -134,22 +147,20 @@ static enum status gather_locked(struct lfsx_pool *pool, struct checkpoint *chec
         status = pool_update_begin(pool, &need);
     if (status != STATUS_OK)
         return status;
-    touch_catalog(pool, checkpoint);
-    checkpoint->number = pool->generation;
-    status = pool_writable(pool); /* what was touched last may have contradicted the maps */
-    if (status == STATUS_OK)
-        status = alloc_freeze(&pool->allocator, checkpoint->number, &checkpoint->maps);
+    status =
+        alloc_freeze_prepare(&pool->allocator, 2 * need.nodes + need.releases, &checkpoint->maps);
     if (status == STATUS_OK) {
-        freeze_trees(pool, checkpoint);
-        fill_superblock(pool, checkpoint);
-        cut_journal(pool, checkpoint);
-        pool->generation++;
-        pool->changed = false;
-    } else if (checkpoint->rider != NULL) {
-        checkpoint->rider->undo(checkpoint->rider);
+        touch_catalog(pool, checkpoint);
+        /* What was touched last may have contradicted the maps. A rider has happened. */
+        status = pool_writable(pool);
+        checkpoint->in_vain = status != STATUS_OK;
+        if (status == STATUS_OK || checkpoint->rider != NULL)
+            gather_all(pool, checkpoint);
+        else
+            alloc_snapshot_free(&checkpoint->maps);
     }
     pool_update_end(pool);
-    return status;
+    return checkpoint->number != 0 ? STATUS_OK : status;
 }
 
 /* AGAIN never leaves here. Sets checkpoint->number to 0 if there was nothing to do. */
@@ -257,7 +268,7 @@ static enum status run_checkpoint(struct lfsx_pool *pool, bool force,
     os_mutex_lock(&pool->commit_lock);
     os_condition_broadcast(&pool->commit_done); /* who waits for clean nodes only may go on */
     os_mutex_unlock(&pool->commit_lock);
-    status = write_out(pool, &checkpoint);
+    status = checkpoint.in_vain ? STATUS_READ_ONLY : write_out(pool, &checkpoint);
     alloc_snapshot_free(&checkpoint.maps);
     os_page_free(checkpoint.page, DISK_BLOCK_SIZE);
     if (status != STATUS_OK) {

@@ -177,12 +177,13 @@ struct checkpoint_rider {
     /* Adds to what the checkpoint needs. AGAIN, or an error that ends the checkpoint. */
     enum status (*prepare)(struct checkpoint_rider *rider, struct btree_cursor *cursor,
                            struct update_need *need);
-    void (*change)(struct checkpoint_rider *rider); /* changes the catalog */
-    void (*undo)(struct checkpoint_rider *rider);   /* changes it back: there will be none */
+    /* Changes trees; what datasets drop no snapshot holds. From here on nothing can fail. */
+    void (*change)(struct checkpoint_rider *rider);
     /* Datasets are sealed: may bring records up to date in place. */
     void (*seal)(struct checkpoint_rider *rider);
 };
-/* Writes a checkpoint with the rider. No lock held. */
+/* Writes a checkpoint with the rider. After an error it may have changed and sealed all the same:
+ * then the pool is latched, and nothing of it will be durable. No lock held. */
 enum status pool_checkpoint_with(struct lfsx_pool *pool, struct checkpoint_rider *rider);
 
 /* Latches the pool read-only with its cause; the first cause stays. Any lock may be held. */

@@ -126,8 +126,7 @@ static void take_due(struct lfsx_pool *pool, uint64_t now_ns) {
     if (status == STATUS_OK && due.count > 0) {
         char name[NAME_SIZE];
         automatic_name(now_ns, name);
-        status =
-            snapshot_take(pool, true, due.list, due.count, name, LFSX_SNAPSHOT_AUTOMATIC, now_ns);
+        status = snapshot_take_scheduled(pool, due.list, due.count, name, now_ns);
     }
     os_free(due.names);
     os_free(due.list);

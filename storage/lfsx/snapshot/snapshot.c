@@ -1,180 +1,117 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Taking, deleting and listing snapshots.
- *
- * A snapshot is taken in the instant in which a checkpoint gathers: all trees are sealed then, so
- * their roots are what a snapshot needs, and the epoch rises before anything else can change. That
- * makes it durable with the checkpoint, of several datasets as of one. So the checkpoint applies
- * the transaction (catalog_records.h), which is of snapshots alone.
+ * Taking, deleting and listing snapshots. How one comes into being says catalog_apply.c.
  */
 #include "storage/lfsx/snapshot/snapshot.h"
 #include "base/assert.h"
 #include "base/mem.h"
 #include "storage/lfsx/catalog/catalog_change.h"
 
-/* Snapshots that ride on a checkpoint. */
+/* A snapshot of several volumes. */
 struct taking {
-    struct checkpoint_rider rider;
-    struct lfsx_pool *pool;
     const char *const *volumes;
     uint32_t count;
-    struct snapshot **snapshots; /* `count`; their datasets are locked by the transaction */
     const char *name;
-    uint64_t epoch;
-    bool taken;
+    uint32_t flags;
+    uint64_t now_ns;
 };
 
-static enum status prepare(struct checkpoint_rider *rider, struct btree_cursor *cursor,
-                           struct update_need *need) {
-    struct taking *taking = LIST_CONTAINER(rider, struct taking, rider);
-    enum status status = STATUS_OK;
-    uint64_t nodes = need->nodes;
-    need->frees = false;
-    ASSERT(taking->pool->epoch == taking->epoch);
-    for (uint32_t i = 0; status == STATUS_OK && i < taking->count; i++) {
-        struct dataset *d = taking->snapshots[i]->dataset;
-        status = snapshot_find(d, taking->name) != NULL ? STATUS_EXISTS : STATUS_OK;
-        if (status == STATUS_OK)
-            status = catalog_prefetch_snapshot(taking->pool, d->id, taking->epoch, cursor, need);
-    }
-    need->nodes += need->nodes - nodes; /* to change it back */
-    return status;
-}
-
-/* The snapshot is what its dataset is. */
-static void take(struct snapshot *s) {
-    struct dataset *d = s->dataset;
-    ASSERT(s->epoch == d->pool->epoch);
-    s->tree = d->tree;
-    s->tree.dataset = NULL;
-    s->tree.kept = 0;
-    s->tree.dirty = false;
-    s->data_blocks = d->data_blocks;
-    s->file.dataset = d;
-    s->file.size = d->file.size;
-}
-
-static void change(struct checkpoint_rider *rider) {
-    struct taking *taking = LIST_CONTAINER(rider, struct taking, rider);
-    for (uint32_t i = 0; i < taking->count; i++) {
-        take(taking->snapshots[i]);
-        catalog_insert_snapshot(taking->snapshots[i]);
-    }
-}
-
-static void undo(struct checkpoint_rider *rider) {
-    struct taking *taking = LIST_CONTAINER(rider, struct taking, rider);
-    for (uint32_t i = 0; i < taking->count; i++)
-        catalog_remove_snapshot(taking->snapshots[i]);
-}
-
-static void seal(struct checkpoint_rider *rider) {
-    struct taking *taking = LIST_CONTAINER(rider, struct taking, rider);
-    for (uint32_t i = 0; i < taking->count; i++) {
-        struct snapshot *s = taking->snapshots[i];
-        take(s);
-        catalog_store_snapshot(s);
-        dataset_add_snapshot(s->dataset, s);
-    }
-    taking->pool->epoch++;
-    taking->taken = true;
-}
-
 /* The pool's epoch stays while a transaction has this key locked. It is of no record. */
-static enum status lock_epoch(struct lfsx_transaction *t, struct taking *taking) {
+static enum status lock_epoch(struct lfsx_transaction *t, uint64_t *epoch) {
     struct key tree_key = catalog_snapshot_key(DISK_CATALOG_NAMES, 0);
     struct mvcc_key key = records_key(&tree_key);
     enum status status = mvcc_lock(t->records, &key, &key, MVCC_LOCK_EXCLUSIVE);
     if (status != STATUS_OK)
         return status;
     os_rwlock_lock_shared(&t->pool->lock);
-    taking->epoch = t->pool->epoch;
+    *epoch = t->pool->epoch;
     os_rwlock_unlock_shared(&t->pool->lock);
-    return taking->epoch + 1 >= DISK_EPOCH_MAX ? STATUS_NO_SPACE : STATUS_OK;
+    return *epoch + 1 >= DISK_EPOCH_MAX ? STATUS_NO_SPACE : STATUS_OK;
+}
+
+/* Whether the dataset can have a snapshot of the epoch: it is whole and was there when that ended.
+ * A clone of a snapshot of the same epoch is not: INVALID. */
+static enum status check_target(struct lfsx_transaction *t, uint64_t id, uint64_t epoch) {
+    os_rwlock_lock_shared(&t->pool->lock);
+    const struct dataset *d = dataset_find_id(t->pool, id);
+    const struct dataset *new = transaction_created(t, id);
+    enum status status = d == NULL ? STATUS_OK : damage_status(d);
+    if (new != NULL &&new->tree.origin_epoch == epoch)
+        status = STATUS_INVALID;
+    os_rwlock_unlock_shared(&t->pool->lock);
+    return status;
+}
+
+static enum status put_snapshot(struct lfsx_transaction *t, const struct taking *taking,
+                                uint64_t id, uint64_t epoch) {
+    struct snapshot *s = snapshot_new(NULL);
+    if (s == NULL)
+        return STATUS_NO_MEMORY;
+    union catalog_item record;
+    s->epoch = epoch;
+    s->created_ns = taking->now_ns;
+    s->automatic = taking->flags & LFSX_SNAPSHOT_AUTOMATIC;
+    os_random(s->uuid, sizeof s->uuid);
+    memcpy(s->name, taking->name, strlen(taking->name) + 1);
+    size_t length = catalog_new_snapshot(s, &record);
+    t->takes_space = true;
+    enum status status = transaction_note(
+        t, &(struct note){.kind = NOTE_SNAPSHOT_TAKEN, .id = id, .epoch = epoch, .snapshot = s});
+    struct key tree_key = catalog_snapshot_key(id, epoch);
+    struct mvcc_key key = records_key(&tree_key);
+    if (status == STATUS_OK)
+        status = mvcc_insert(t->records, &key, &record, length);
+    return status == STATUS_EXISTS ? STATUS_INVALID : status; /* it is named twice */
 }
 
 /* Nobody else changes the dataset or its snapshots from now on. */
-static enum status add_target(struct lfsx_transaction *t, struct taking *taking, uint32_t i) {
+static enum status add_target(struct lfsx_transaction *t, const struct taking *taking,
+                              const char *volume, uint64_t epoch) {
     struct catalog_named named;
-    enum status status = catalog_name_present(t, taking->volumes[i], &named);
+    enum status status = catalog_name_present(t, volume, &named);
+    if (status != STATUS_OK)
+        return status;
+    uint64_t id = named.entry.target;
+    status =
+        transaction_has_note(t, NOTE_RESIZED, id) ? STATUS_INVALID : check_target(t, id, epoch);
     if (status == STATUS_OK)
-        status = catalog_snapshots_lock(t, named.entry.target);
-    if (status != STATUS_OK)
-        return status;
-    struct snapshot *s = taking->snapshots[i];
-    os_rwlock_lock_shared(&t->pool->lock);
-    s->dataset = dataset_find_id(t->pool, named.entry.target);
-    ASSERT(s->dataset != NULL && s->dataset->state == DISK_DATASET_LIVE);
-    status = damage_status(s->dataset);
-    os_rwlock_unlock_shared(&t->pool->lock);
-    if (status != STATUS_OK)
-        return status;
-    for (uint32_t j = 0; j < i; j++)
-        if (taking->snapshots[j]->dataset == s->dataset)
-            return STATUS_INVALID;
-    s->epoch = taking->epoch;
-    union catalog_item record;
-    struct key tree_key = catalog_snapshot_key(named.entry.target, taking->epoch);
-    struct mvcc_key key = records_key(&tree_key);
-    size_t length = catalog_new_snapshot(s, &record);
-    return mvcc_insert(t->records, &key, &record, length);
+        status = catalog_snapshot_absent(t, id, taking->name);
+    return status == STATUS_OK ? put_snapshot(t, taking, id, epoch) : status;
 }
 
 static enum status take_all(struct lfsx_transaction *t, void *context) {
-    struct taking *taking = context;
-    enum status status = lock_epoch(t, taking);
+    const struct taking *taking = context;
+    uint64_t epoch;
+    enum status status = lock_epoch(t, &epoch);
     for (uint32_t i = 0; status == STATUS_OK && i < taking->count; i++)
-        status = add_target(t, taking, i);
-    t->rider = &taking->rider;
+        status = add_target(t, taking, taking->volumes[i], epoch);
     return status;
 }
 
-static enum status alloc_snapshots(struct taking *taking, uint32_t flags, uint64_t now_ns) {
-    taking->snapshots = os_alloc_zeroed(taking->count * sizeof(struct snapshot *));
-    if (taking->snapshots == NULL)
-        return STATUS_NO_MEMORY;
-    for (uint32_t i = 0; i < taking->count; i++) {
-        struct snapshot *s = snapshot_new(NULL);
-        if (s == NULL)
-            return STATUS_NO_MEMORY;
-        s->created_ns = now_ns;
-        s->automatic = flags & LFSX_SNAPSHOT_AUTOMATIC;
-        os_random(s->uuid, sizeof s->uuid);
-        memcpy(s->name, taking->name, strlen(taking->name) + 1);
-        taking->snapshots[i] = s;
-    }
-    return STATUS_OK;
+static enum status do_take(struct lfsx_transaction *t, void *context) {
+    const struct taking *taking = context;
+    if (taking->count == 0 || !lfsx_name_is_valid(taking->name, strlen(taking->name)))
+        return STATUS_INVALID;
+    return transaction_do(t, take_all, context);
 }
 
-static void release(struct taking *taking) {
-    for (uint32_t i = 0; !taking->taken && taking->snapshots != NULL && i < taking->count; i++)
-        if (taking->snapshots[i] != NULL)
-            snapshot_free(taking->snapshots[i]);
-    os_free(taking->snapshots);
+enum status snapshot_take_scheduled(struct lfsx_pool *pool, const char *const *volumes,
+                                    uint32_t count, const char *name, uint64_t now_ns) {
+    struct taking taking = {volumes, count, name, LFSX_SNAPSHOT_AUTOMATIC, now_ns};
+    return transaction_run(pool, true, do_take, &taking);
 }
 
-enum status snapshot_take(struct lfsx_pool *pool, bool quiet, const char *const *volumes,
-                          uint32_t count, const char *name, uint32_t flags, uint64_t now_ns) {
-    struct taking taking = {
-        .rider = {.prepare = prepare, .change = change, .undo = undo, .seal = seal},
-        .pool = pool,
-        .volumes = volumes,
-        .count = count,
-        .name = name};
-    enum status status = pool_writable(pool);
-    if (status == STATUS_OK)
-        status = alloc_snapshots(&taking, flags, now_ns);
-    if (status == STATUS_OK)
-        status = transaction_run(pool, quiet, take_all, &taking);
-    release(&taking);
-    return status;
+enum status lfsx_transaction_snapshot_create(struct lfsx_transaction *t, const char *const *volumes,
+                                             uint32_t volume_count, const char *name,
+                                             uint32_t flags) {
+    struct taking taking = {volumes, volume_count, name, flags, os_wall_clock_ns()};
+    return do_take(t, &taking);
 }
 
 enum status lfsx_snapshot_create(struct lfsx_pool *pool, const char *const *volumes,
                                  uint32_t volume_count, const char *name, uint32_t flags) {
-    if (volume_count == 0 || !lfsx_name_is_valid(name, strlen(name)))
-        return STATUS_INVALID;
-    return snapshot_take(pool, false, volumes, volume_count, name, flags, os_wall_clock_ns());
+    struct taking taking = {volumes, volume_count, name, flags, os_wall_clock_ns()};
+    return transaction_run(pool, false, do_take, &taking);
 }
 
 /* ---- deleting ---- */

@@ -5,10 +5,10 @@
 
 #include "storage/lfsx/catalog/dataset.h"
 
-/* As lfsx_snapshot_create(), taken at a time (since 1970 UTC). Quiet: by a schedule, as
- * transaction_run() has it. */
-enum status snapshot_take(struct lfsx_pool *pool, bool quiet, const char *const *volumes,
-                          uint32_t count, const char *name, uint32_t flags, uint64_t now_ns);
+/* As lfsx_snapshot_create(), by a schedule and at a time (since 1970 UTC), without waiting: as
+ * transaction_run() has it when it is quiet. */
+enum status snapshot_take_scheduled(struct lfsx_pool *pool, const char *const *volumes,
+                                    uint32_t count, const char *name, uint64_t now_ns);
 
 /* Deletes the dataset's snapshot of an epoch, if nobody uses it: by and by, since nobody waits for
  * that to be durable. NOT_FOUND, BUSY, TIMEOUT (a transaction has it locked). No lock held. */

@@ -105,7 +105,8 @@ struct alloc_write {
 };
 struct alloc_snapshot {
     struct alloc_write *writes;
-    uint64_t count;
+    uint64_t count, capacity; /* that there are; with pages */
+    bool *changed;            /* work space of freezing */
     struct disk_map_entry root;
     uint64_t used_blocks;
 };
@@ -114,6 +115,12 @@ struct alloc_snapshot {
  * is released from here on counts for the next checkpoint. Nothing changes on NO_MEMORY. */
 enum status alloc_freeze(struct allocator *allocator, uint64_t checkpoint,
                          struct alloc_snapshot *snapshot);
+/* The same in two halves, of which the second cannot fail unless more than `blocks` were taken or
+ * released in between. NO_MEMORY: nothing to free. */
+enum status alloc_freeze_prepare(struct allocator *allocator, uint64_t blocks,
+                                 struct alloc_snapshot *snapshot);
+void alloc_freeze_prepared(struct allocator *allocator, uint64_t checkpoint,
+                           struct alloc_snapshot *snapshot);
 void alloc_snapshot_free(struct alloc_snapshot *snapshot);
 
 /* Runs that alloc_rotate() is about to free: may be discarded on the device. Valid until then. */

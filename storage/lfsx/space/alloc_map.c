@@ -250,66 +250,80 @@ static void emit_level(struct allocator *a, struct alloc_snapshot *snapshot, uin
     }
 }
 
-/* How many blocks a snapshot has at most: the dirty regions and all that is above them. */
-static uint64_t count_writes(const struct allocator *a) {
+/* How many blocks a snapshot has at most: the dirty regions, and as many more as may become so, and
+ * all that is above them. */
+static uint64_t count_writes(const struct allocator *a, uint64_t more) {
     uint64_t dirty = 0;
     for (uint64_t i = 0; i < a->geometry.regions; i++)
         dirty += a->regions[i].dirty;
+    dirty += MATH_MIN(more, a->geometry.regions - dirty);
     uint64_t sum = dirty;
     for (unsigned level = 1; level <= a->top; level++)
         sum += MATH_MIN(dirty, geometry_map_level_blocks(&a->geometry, level));
     return sum;
 }
 
-void alloc_snapshot_free(struct alloc_snapshot *snapshot) {
-    for (uint64_t i = 0; snapshot->writes != NULL && i < snapshot->count; i++)
+/* Gives back the pages from `first` on. */
+static void release_pages(struct alloc_snapshot *snapshot, uint64_t first) {
+    for (uint64_t i = first; i < snapshot->capacity; i++)
         os_page_free(snapshot->writes[i].page, DISK_BLOCK_SIZE);
+    snapshot->capacity = first;
+}
+
+void alloc_snapshot_free(struct alloc_snapshot *snapshot) {
+    release_pages(snapshot, 0);
     os_free(snapshot->writes);
+    os_free(snapshot->changed);
     *snapshot = (struct alloc_snapshot){0};
 }
 
-static enum status allocate_snapshot(struct alloc_snapshot *snapshot, uint64_t count) {
+static enum status allocate_snapshot(struct alloc_snapshot *snapshot, uint64_t count,
+                                     uint64_t above) {
     *snapshot = (struct alloc_snapshot){0};
     snapshot->writes = os_alloc_zeroed(count * sizeof *snapshot->writes);
-    if (snapshot->writes == NULL)
-        return STATUS_NO_MEMORY;
-    for (snapshot->count = 0; snapshot->count < count; snapshot->count++) {
+    snapshot->changed = os_alloc_zeroed(above);
+    bool good = snapshot->writes != NULL && snapshot->changed != NULL;
+    while (good && snapshot->capacity < count) {
         struct disk_map_block *page = os_page_alloc(DISK_BLOCK_SIZE);
-        if (page == NULL) {
-            alloc_snapshot_free(snapshot);
-            return STATUS_NO_MEMORY;
-        }
-        snapshot->writes[snapshot->count].page = page;
+        good = page != NULL;
+        if (good)
+            snapshot->writes[snapshot->capacity++].page = page;
     }
-    return STATUS_OK;
+    if (!good)
+        alloc_snapshot_free(snapshot);
+    return good ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
-/* Gives back the pages that the snapshot did not need. */
-static void trim_snapshot(struct alloc_snapshot *snapshot, uint64_t allocated) {
-    for (uint64_t i = snapshot->count; i < allocated; i++)
-        os_page_free(snapshot->writes[i].page, DISK_BLOCK_SIZE);
+enum status alloc_freeze_prepare(struct allocator *a, uint64_t blocks,
+                                 struct alloc_snapshot *snapshot) {
+    os_mutex_lock(&a->lock);
+    uint64_t count = count_writes(a, blocks);
+    enum status status =
+        allocate_snapshot(snapshot, count, geometry_map_level_blocks(&a->geometry, 1));
+    os_mutex_unlock(&a->lock);
+    return status;
+}
+
+void alloc_freeze_prepared(struct allocator *a, uint64_t checkpoint,
+                           struct alloc_snapshot *snapshot) {
+    os_mutex_lock(&a->lock);
+    ASSERT(a->stages[ALLOC_STAGE_WRITING].count == 0);
+    ASSERT(count_writes(a, 0) <= snapshot->capacity);
+    emit_regions(a, snapshot, checkpoint, snapshot->changed);
+    for (unsigned level = 1; level <= a->top; level++)
+        emit_level(a, snapshot, checkpoint, level, snapshot->changed);
+    release_pages(snapshot, snapshot->count);
+    snapshot->root = a->entries[a->top][0];
+    snapshot->used_blocks = a->used_blocks;
+    a->stages[ALLOC_STAGE_WRITING] = a->stages[ALLOC_STAGE_OPEN];
+    a->stages[ALLOC_STAGE_OPEN] = (struct alloc_log){0};
+    os_mutex_unlock(&a->lock);
 }
 
 enum status alloc_freeze(struct allocator *a, uint64_t checkpoint,
                          struct alloc_snapshot *snapshot) {
-    os_mutex_lock(&a->lock);
-    uint64_t allocated = count_writes(a);
-    bool *changed = os_alloc_zeroed(geometry_map_level_blocks(&a->geometry, 1));
-    enum status status =
-        changed == NULL ? STATUS_NO_MEMORY : allocate_snapshot(snapshot, allocated);
-    if (status == STATUS_OK) {
-        ASSERT(a->stages[ALLOC_STAGE_WRITING].count == 0);
-        snapshot->count = 0;
-        emit_regions(a, snapshot, checkpoint, changed);
-        for (unsigned level = 1; level <= a->top; level++)
-            emit_level(a, snapshot, checkpoint, level, changed);
-        trim_snapshot(snapshot, allocated);
-        snapshot->root = a->entries[a->top][0];
-        snapshot->used_blocks = a->used_blocks;
-        a->stages[ALLOC_STAGE_WRITING] = a->stages[ALLOC_STAGE_OPEN];
-        a->stages[ALLOC_STAGE_OPEN] = (struct alloc_log){0};
-    }
-    os_mutex_unlock(&a->lock);
-    os_free(changed);
+    enum status status = alloc_freeze_prepare(a, 0, snapshot);
+    if (status == STATUS_OK)
+        alloc_freeze_prepared(a, checkpoint, snapshot);
     return status;
 }

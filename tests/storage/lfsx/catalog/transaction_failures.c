@@ -6,7 +6,7 @@
 #include "host/host.h"
 #include "tests/storage/lfsx/transactiontest.h"
 
-#define DISK_BYTES (16ull << 20)
+#define DISK_BYTES (10ull << 20)
 #define VOLUME_SIZE (64ull << 10)
 
 /* ---- a story of transactions ---- */
@@ -37,6 +37,27 @@ static enum status move_things(struct lfsx_transaction *t, void *context) {
     return status;
 }
 
+static enum status picture_things(struct lfsx_transaction *t, void *context) {
+    (void)context;
+    static const char *const names[] = {"beta", "two"};
+    enum status status = lfsx_transaction_resize(t, "gamma", 2 * VOLUME_SIZE, 0);
+    if (status == STATUS_OK)
+        status = lfsx_transaction_snapshot_create(t, names, 2, "third", 0);
+    if (status == STATUS_OK)
+        status = lfsx_transaction_clone_create(t, "beta", "third", "copy");
+    if (status == STATUS_OK)
+        status = lfsx_transaction_rename(t, "gamma", "large");
+    return status;
+}
+
+static enum status shrink_things(struct lfsx_transaction *t, void *context) {
+    (void)context;
+    enum status status = lfsx_transaction_resize(t, "large", VOLUME_SIZE / 2, LFSX_RESIZE_SHRINK);
+    if (status == STATUS_OK)
+        status = lfsx_transaction_snapshot_delete(t, "two", "third");
+    return status;
+}
+
 static enum status remove_things(struct lfsx_transaction *t, void *context) {
     (void)context;
     enum status status = lfsx_transaction_volume_delete(t, "one", 0);
@@ -51,7 +72,8 @@ static enum status remove_things(struct lfsx_transaction *t, void *context) {
     return status;
 }
 
-static lfsx_transaction_body *const story[] = {make_things, move_things, remove_things};
+static lfsx_transaction_body *const story[] = {make_things, move_things, picture_things,
+                                               shrink_things, remove_things};
 #define STEPS ARRAY_LENGTH(story)
 
 static struct state told[STEPS + 1]; /* what is there after so many steps */
@@ -70,6 +92,13 @@ static void start(void) {
     open_pool();
     assert_int_equal(lfsx_snapshot_create(pool, alpha, 1, "first", 0), STATUS_OK);
     assert_int_equal(lfsx_snapshot_create(pool, alpha, 1, "second", 0), STATUS_OK);
+    struct lfsx_volume *volume;
+    unsigned char block[LFSX_BLOCK_SIZE] = {1};
+    assert_int_equal(lfsx_volume_open(pool, "gamma", &volume), STATUS_OK);
+    assert_int_equal(pooltest_write(volume, VOLUME_SIZE - sizeof block, block, sizeof block, 0),
+                     STATUS_OK);
+    lfsx_volume_close(volume);
+    assert_int_equal(lfsx_pool_commit(pool), STATUS_OK);
 }
 
 static void end(void) {
@@ -216,6 +245,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(power_cuts),
         cmocka_unit_test(devices_that_fail),
+
         cmocka_unit_test(no_memory),
         cmocka_unit_test(no_memory_for_a_call),
     };
