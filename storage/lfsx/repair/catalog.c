@@ -207,7 +207,7 @@ void repair_rebuild_catalog(struct repair *repair, struct superblock *super) {
     struct repair_tree **order = os_alloc(count * sizeof(struct repair_tree *));
     release_old(repair);
     if (names == NULL || order == NULL)
-        repair->failure = STATUS_NO_MEMORY;
+        repair_fail(repair, STATUS_NO_MEMORY);
     if (repair->failure == STATUS_OK) {
         make_names_unique(repair, order);
         make_ages_right(repair, super);

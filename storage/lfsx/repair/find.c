@@ -102,7 +102,7 @@ static void restore(struct repair *repair, uint64_t id, const struct repair_cand
 static void restore_named(struct repair *repair, const struct repair_candidate *leaf) {
     struct disk_node *page = os_page_alloc(DISK_BLOCK_SIZE);
     if (page == NULL)
-        repair->failure = STATUS_NO_MEMORY;
+        repair_fail(repair, STATUS_NO_MEMORY);
     if (page != NULL && repair_read(repair, leaf->pointer.block, page))
         for (unsigned i = 0; i < node_count(page) && repair->failure == STATUS_OK; i++) {
             struct key key = node_key(page, i);
@@ -183,7 +183,7 @@ static void restore_schedule(struct repair *repair, const struct item *item) {
 static void restore_rest(struct repair *repair, const struct repair_candidate *leaf) {
     struct disk_node *page = os_page_alloc(DISK_BLOCK_SIZE);
     if (page == NULL)
-        repair->failure = STATUS_NO_MEMORY;
+        repair_fail(repair, STATUS_NO_MEMORY);
     if (page != NULL && repair_read(repair, leaf->pointer.block, page))
         for (unsigned i = 0; i < node_count(page) && repair->failure == STATUS_OK; i++) {
             struct item item = node_item(page, i);

@@ -11,7 +11,7 @@ enum status repair_loader_start(struct repair_loader *loader, struct repair *rep
     for (unsigned level = 0; level <= DISK_LEVEL_MAX; level++) {
         loader->pages[level] = os_page_alloc(DISK_BLOCK_SIZE);
         if (loader->pages[level] == NULL) {
-            repair->failure = STATUS_NO_MEMORY;
+            repair_fail(repair, STATUS_NO_MEMORY);
             for (unsigned i = 0; i < level; i++)
                 os_page_free(loader->pages[i], DISK_BLOCK_SIZE);
             return STATUS_NO_MEMORY;

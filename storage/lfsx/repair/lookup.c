@@ -14,7 +14,7 @@ enum status repair_lookup_start(struct repair_lookup *lookup, struct repair *rep
     *lookup = (struct repair_lookup){.repair = repair, .tree = tree};
     lookup->leaf = os_page_alloc(DISK_BLOCK_SIZE);
     if (lookup->leaf == NULL)
-        repair->failure = STATUS_NO_MEMORY;
+        repair_fail(repair, STATUS_NO_MEMORY);
     return repair->failure;
 }
 

@@ -43,7 +43,7 @@ static const struct disk_node *edge_leaf(struct repair *repair, const struct rep
     for (;;) {
         uint64_t owner = repair_owner(repair, tree->id, pointer.birth);
         if (!repair_node(repair, &pointer, owner, &anything)) {
-            repair->failure = STATUS_IO;
+            repair_fail(repair, STATUS_IO);
             return NULL;
         }
         const struct disk_node *node = repair->path[pointer.level];
@@ -118,9 +118,9 @@ static void rewrite(struct repair *repair, struct repair_tree *tree, const struc
     }
     struct disk_node *node = os_page_alloc(DISK_BLOCK_SIZE);
     if (node == NULL)
-        repair->failure = STATUS_NO_MEMORY;
+        repair_fail(repair, STATUS_NO_MEMORY);
     else if (!repair_node(repair, pointer, repair_owner(repair, tree->id, pointer->birth), bounds))
-        repair->failure = STATUS_IO; /* it could be read a moment ago */
+        repair_fail(repair, STATUS_IO); /* it could be read a moment ago */
     if (repair->failure == STATUS_OK) {
         memcpy(node, repair->path[pointer->level], DISK_BLOCK_SIZE);
         repair_clear(repair->claimed, pointer->block);

@@ -86,11 +86,9 @@ static void sort_finding(void *context, const struct lfsx_finding *finding) {
 void *repair_add(struct repair *repair, struct repair_array *array, size_t item_size) {
     if (array->count == array->capacity) {
         uint64_t capacity = MATH_MAX(2 * array->capacity, 16);
-        uint64_t limit = repair->options->memory_bytes;
-        void *items =
-            limit != 0 && capacity * item_size > limit / 4 ? NULL : os_alloc(capacity * item_size);
+        void *items = os_alloc(capacity * item_size);
         if (items == NULL) {
-            repair->failure = STATUS_NO_MEMORY;
+            repair_fail(repair, STATUS_NO_MEMORY);
             return NULL;
         }
         if (array->count > 0)
@@ -170,6 +168,12 @@ static void release_spill(struct repair *repair) {
     spill_array_close(repair->candidates);
     repair->candidates = NULL;
     repair_map_release(repair);
+    struct lfsx_check_summary *check = &repair->summary->check;
+    uint64_t memory, peak = 0, scratch = 0;
+    if (repair->spill != NULL)
+        spill_usage(repair->spill, &memory, &peak, &scratch);
+    check->memory_peak = MATH_MAX(check->memory_peak, peak);
+    check->scratch_bytes = MATH_MAX(check->scratch_bytes, scratch);
     spill_close(repair->spill);
     repair->spill = NULL;
 }

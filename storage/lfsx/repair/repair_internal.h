@@ -22,7 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* An array that grows. */
+/* An array that grows: of what is never much, or must be in memory. The rest is the spill's. */
 struct repair_array {
     void *items;
     uint64_t count, capacity;

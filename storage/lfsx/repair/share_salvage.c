@@ -48,7 +48,7 @@ enum status repair_share_begin(struct repair *repair, struct repair_tree *tree,
                                struct repair_loader *loader) {
     struct repair_share *s = os_alloc_zeroed(sizeof *s);
     if (s == NULL) {
-        repair->failure = STATUS_NO_MEMORY;
+        repair_fail(repair, STATUS_NO_MEMORY);
         return repair->failure;
     }
     repair->share = s;
