@@ -309,8 +309,9 @@ struct lfsx_check_summary {
 /* Walks everything that the pool on the device holds, read-only, and compares: superblocks, every
  * node, every tree's order and links, extents against each other and the bitmaps, counters. OK also
  * when there are findings; NOT_LFSX, VERSION, NO_MEMORY (also: memory_bytes are used up, and the
- * scratch device is full or missing), INVALID (memory_bytes), IO when it could not be done; what
- * was missing is said in the log. The pool is not open for writing. */
+ * scratch device is full or missing), INVALID (memory_bytes; a scratch device that cannot be
+ * written or has larger blocks than the pool), IO when it could not be done; what was missing is
+ * said in the log. The pool is not open for writing. */
 enum status lfsx_check(struct blockdev *device, const struct lfsx_check_options *options,
                        struct lfsx_check_summary *summary);
 

@@ -196,7 +196,7 @@ static void end_growth(const struct report *report) {
 
 static void end_memory(const struct report *report, const struct lfsx_check_summary *summary) {
     char peak[FORMAT_BYTES_SIZE], scratch[FORMAT_BYTES_SIZE];
-    if (report->limit > 0)
+    if (report->limit > 0 && summary->memory_peak > 0)
         printf("%s: took %s of memory and %s of scratch space\n", report->path,
                format_bytes(peak, summary->memory_peak),
                format_bytes(scratch, summary->scratch_bytes));

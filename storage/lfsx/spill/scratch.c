@@ -20,10 +20,9 @@ enum status spill_scratch_open(struct spill *spill) {
     if (spill->scratch == NULL)
         return STATUS_OK;
     const struct blockdev_limits *limits = &spill->scratch->limits;
-    if (limits->block_size > OS_PAGE_SIZE || limits->max_transfer < OS_PAGE_SIZE)
+    if (limits->block_size > OS_PAGE_SIZE || limits->max_transfer < OS_PAGE_SIZE ||
+        limits->read_only)
         return STATUS_INVALID;
-    if (limits->read_only)
-        return STATUS_READ_ONLY;
     spill->slots = spill->scratch->size / OS_PAGE_SIZE;
     spill->free_slots = os_page_alloc(OS_PAGE_SIZE);
     if (spill->free_slots == NULL)

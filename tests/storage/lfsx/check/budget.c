@@ -4,8 +4,9 @@
  * pools for which the budget is much too small: data and nodes scattered over a large device,
  * snapshots, a clone, a share of many names; whole, damaged in any block of metadata, and with
  * items that contradict each other. It stays within the budget, and where the scratch device is
- * missing, full or failing, it says so instead of finding something else.
+ * missing, full or failing, or memory is, it says so instead of finding something else.
  */
+#include "host/host.h"
 #include "storage/lfsx/check/check_findings.h"
 #include "storage/lfsx/lfsx_snapshot.h"
 #include "storage/lfsx/share/share.h"
@@ -354,12 +355,27 @@ static void a_failing_scratch_device(void **state) {
     assert_int_equal(status, STATUS_OK);
 }
 
+static void failing_memory(void **state) {
+    struct scene *s = *state;
+    enum status status = STATUS_NO_MEMORY;
+    uint64_t after = 0;
+    for (; status == STATUS_NO_MEMORY; after += 1 + after % 2) {
+        host_memory_fail(after, after % 4 < 2);
+        status = check_within(s, BUDGET, &s->scratch->device);
+        host_memory_fail(HOST_MEMORY_FAIL_NEVER, false);
+        assert_int_equal(s->within.count, 0);
+    }
+    assert_int_equal(status, STATUS_OK);
+    assert_true(after > 30);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole),
         cmocka_unit_test(without_a_scratch_device),
         cmocka_unit_test(too_small_a_scratch_device),
         cmocka_unit_test(a_failing_scratch_device),
+        cmocka_unit_test(failing_memory),
         cmocka_unit_test(damaged),
         cmocka_unit_test(confused),
     };

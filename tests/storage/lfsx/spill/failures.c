@@ -162,7 +162,7 @@ static void what_cannot_be_used_is_refused(void **state) {
     assert_int_equal(spilltest_try(&test, SPILL_BUDGET_MIN - 1, 0), STATUS_INVALID);
     struct ramdisk *disk = ramdisk_create(SCRATCH);
     disk->device.limits.read_only = true;
-    assert_int_equal(work(&disk->device), STATUS_READ_ONLY);
+    assert_int_equal(work(&disk->device), STATUS_INVALID);
     disk->device.limits.read_only = false;
     disk->device.limits.block_size = 2 * OS_PAGE_SIZE;
     assert_int_equal(work(&disk->device), STATUS_INVALID);
