@@ -161,6 +161,8 @@ static enum status load_dataset(struct lfsx_pool *pool, uint64_t id, struct data
         return STATUS_NO_MEMORY;
     d->id = id;
     enum status status = pool_look(pool, look_dataset, d);
+    if (status == STATUS_OK && (d->id >= pool->next_dataset || d->birth > pool->epoch))
+        status = STATUS_CORRUPT; /* the next one to be created would meet it */
     if (status == STATUS_OK)
         status = find_origin(d);
     if (status == STATUS_OK)

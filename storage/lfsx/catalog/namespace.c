@@ -49,15 +49,28 @@ static void fill_clone(union catalog_item *record, const char *name, const struc
     record->dataset.origin_epoch = le64_make(source->epoch);
 }
 
+/* False: there are none left. */
+static bool next_id(struct lfsx_pool *pool, uint64_t *id) {
+    *id = __atomic_load_n(&pool->next_dataset, __ATOMIC_RELAXED);
+    do {
+        if (*id >= DISK_OWNER_DEAD)
+            return false;
+    } while (!__atomic_compare_exchange_n(&pool->next_dataset, id, *id + 1, false, __ATOMIC_RELAXED,
+                                          __ATOMIC_RELAXED));
+    return true;
+}
+
 /* Gives the record an identifier, which a transaction that comes to nothing wastes, and notes what
  * it will be in memory. */
 static enum status add_dataset(struct lfsx_transaction *t, union catalog_item *record,
                                uint64_t size) {
     struct disk_dataset *disk = &record->dataset;
+    uint64_t id;
+    if (!next_id(t->pool, &id))
+        return STATUS_NO_SPACE;
     struct dataset *d = dataset_new(t->pool);
     if (d == NULL)
         return STATUS_NO_MEMORY;
-    uint64_t id = __atomic_fetch_add(&t->pool->next_dataset, 1, __ATOMIC_RELAXED);
     disk->id = le64_make(id);
     d->origin_id = le64_get(disk->origin);
     d->tree.origin_epoch = le64_get(disk->origin_epoch);

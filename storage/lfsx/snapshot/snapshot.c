@@ -26,7 +26,7 @@ static enum status lock_epoch(struct lfsx_transaction *t, uint64_t *epoch) {
     os_rwlock_lock_shared(&t->pool->lock);
     *epoch = t->pool->epoch;
     os_rwlock_unlock_shared(&t->pool->lock);
-    return *epoch + 1 >= DISK_EPOCH_MAX ? STATUS_NO_SPACE : STATUS_OK;
+    return *epoch >= DISK_EPOCH_MAX - 1 ? STATUS_NO_SPACE : STATUS_OK;
 }
 
 /* Whether the dataset can have a snapshot of the epoch: it is whole and was there when that ended.

@@ -5,6 +5,7 @@
  * nothing but the validators stands between the change and the code.
  */
 #include "base/checksum.h"
+#include "storage/lfsx/lfsx_snapshot.h"
 #include "tests/storage/lfsx/volumemodel.h"
 
 #define DISK_BYTES ((uint64_t)DISK_MIN_DEVICE_BLOCKS * DISK_BLOCK_SIZE)
@@ -248,7 +249,13 @@ static void use_pool(struct model *model, bool read_only) {
         lfsx_volume_close(volume);
     }
     free(data);
-    (void)lfsx_volume_delete(pool, names[1], 0);
+    (void)lfsx_snapshot_create(pool, names, VOLUMES, "one", 0);
+    (void)lfsx_clone_create(pool, names[0], "one", "clone");
+    (void)lfsx_volume_resize(pool, names[1], VOLUME_SIZE / 2, LFSX_RESIZE_SHRINK);
+    (void)lfsx_volume_rollback(pool, names[0], "one", "before");
+    (void)lfsx_snapshot_delete(pool, names[1], "one");
+    (void)lfsx_volume_delete(pool, names[1], LFSX_DELETE_SNAPSHOTS);
+    (void)lfsx_pool_settle(pool);
     (void)lfsx_volume_create(pool, "another", VOLUME_SIZE);
     (void)lfsx_pool_close(pool);
 }
