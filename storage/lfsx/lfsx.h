@@ -337,11 +337,13 @@ struct lfsx_loss {
     const char *volume; /* or share: its name after the repair; "NAME@SNAPSHOT" of a snapshot */
     const char *path;   /* in a share, after the repair, "" for its root; NULL: it is not known, or
                            several. One that is very long begins with "..." */
-    uint64_t inode, last_inode; /* of a share: the same number twice, or, of LFSX_LOSS_ITEMS, all
-                                   from the one to the other; of a volume: 0 */
+    uint64_t inode, last_inode; /* of a share: the same number twice; or all inodes from the one to
+                                   the other: of LFSX_LOSS_ITEMS, and of LFSX_LOSS_BYTES with a
+                                   length of UINT64_MAX. Of a volume: 0 */
     uint64_t offset;            /* of LFSX_LOSS_BYTES */
     uint64_t length;            /* bytes */
-    bool doubtful;              /* they may be an older version; else they read as zeros now */
+    bool doubtful; /* of bytes: they may be an older version, and else read as zeros now; of a file:
+                      it may have been removed before */
 };
 
 struct lfsx_repair_options {

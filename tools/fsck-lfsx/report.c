@@ -106,7 +106,7 @@ static void print_loss(const struct lfsx_loss *loss) {
     print_place(loss);
     switch (loss->kind) {
     case LFSX_LOSS_FILE:
-        puts(": all of it");
+        printf(": all of it%s\n", loss->doubtful ? ", if it was not removed before" : "");
         break;
     case LFSX_LOSS_ATTRIBUTES:
         puts(": extended attributes");
@@ -115,10 +115,12 @@ static void print_loss(const struct lfsx_loss *loss) {
         puts(": some may be gone; names in them, attributes and sizes may be missing or older");
         break;
     default:
-        printf(", bytes %" PRIu64 "..%" PRIu64 "%s\n", loss->offset,
-               loss->offset + loss->length - 1,
-               loss->doubtful ? ": they may be an older version"
-                              : ": they read as zeros now, as they also do where nothing was");
+        if (loss->length == UINT64_MAX)
+            fputs(", all bytes", stdout);
+        else
+            printf(", bytes %" PRIu64 "..%" PRIu64, loss->offset, loss->offset + loss->length - 1);
+        puts(loss->doubtful ? ": they may be an older version"
+                            : ": they read as zeros now, as they also do where nothing was");
     }
 }
 

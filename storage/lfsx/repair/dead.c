@@ -15,6 +15,7 @@ struct dead_walk {
     enum step step;
     uint64_t group, said, blocks;
     bool good;
+    bool has_losses; /* a snapshot lost a part, and with it what it has of the dead blocks */
 };
 
 static void end_group(struct dead_walk *walk) {
@@ -41,7 +42,7 @@ static void verify_run(struct dead_walk *walk, uint64_t birth, uint64_t era, uin
         (!live && !is_held(walk, birth, era, false)))
         walk->good = false;
     for (uint64_t i = block; i < block + count && walk->good; i++)
-        if (repair_bit(repair->claimed, i) != live)
+        if (repair_bit(repair->claimed, i) ? !live : live && !walk->has_losses)
             walk->good = false;
 }
 
@@ -107,8 +108,20 @@ static void walk_node(struct dead_walk *walk, const struct pointer *pointer,
     }
 }
 
+static bool has_losses(const struct repair *repair, const struct repair_tree *head) {
+    const struct repair_tree *first = repair->trees.items;
+    bool losses = head->ranges > 0;
+    for (const struct repair_tree *tree = head; tree > first && tree[-1].id == tree->id; tree--)
+        losses |= tree[-1].ranges > 0;
+    return losses;
+}
+
 static bool walk_all(struct repair *repair, struct repair_tree *head, enum step step) {
-    struct dead_walk walk = {.repair = repair, .head = head, .step = step, .good = true};
+    struct dead_walk walk = {.repair = repair,
+                             .head = head,
+                             .step = step,
+                             .good = true,
+                             .has_losses = has_losses(repair, head)};
     struct node_bounds everything = {.is_root = true};
     struct pointer root = pointer_load(&head->disk.dead);
     if (root.block == 0)

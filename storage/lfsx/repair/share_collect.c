@@ -45,8 +45,12 @@ static bool inode_before(const void *item, const void *key) {
     return ((const struct mend_inode *)item)->number < *(const uint64_t *)key;
 }
 
+uint64_t mend_first(struct share_mend *mend, uint64_t number) {
+    return spill_array_search(mend->inodes, &number, inode_before);
+}
+
 uint64_t mend_find(struct share_mend *mend, uint64_t number, struct mend_inode *inode) {
-    uint64_t index = spill_array_search(mend->inodes, &number, inode_before);
+    uint64_t index = mend_first(mend, number);
     if (index == spill_array_count(mend->inodes))
         return UINT64_MAX;
     struct mend_inode found;

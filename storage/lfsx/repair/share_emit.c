@@ -35,11 +35,12 @@ void repair_lose_blocks(struct repair_share *s, uint64_t inode, uint64_t first, 
         add_loss(s, &(struct repair_loss){first, end, doubtful, inode, inode});
 }
 
-/* The items of an inode stand before its extents. */
+/* The items of a file stand before its extents. */
 void repair_lose_items(struct repair_share *s, const struct key *low, const struct key *high) {
     uint64_t first = MATH_MAX(low->inode, DISK_ROOT_INODE);
     uint64_t last = MATH_MIN(high->inode, DISK_INODE_MAX);
-    if (low->type >= DISK_TYPE_EXTENT && low->inode >= DISK_ROOT_INODE)
+    if ((low->type == DISK_TYPE_EXTENT || low->type > DISK_TYPE_SYMLINK) &&
+        low->inode >= DISK_ROOT_INODE)
         first++;
     if (high->inode == last && high->type <= DISK_TYPE_INODE)
         last--;
@@ -67,12 +68,16 @@ static void open_gap(struct repair_share *s, const struct key *key) {
 /* What is not sure ends at the key. */
 static void close_stretch(struct repair_share *s, const struct key *key) {
     bool same = s->gap_file == key->inode;
-    if (same && key->type == DISK_TYPE_EXTENT)
-        close_gap(s, key->offset);
-    else if (same && key->type < DISK_TYPE_EXTENT && key->type > DISK_TYPE_INODE)
+    if (same && key->type < DISK_TYPE_EXTENT && key->type > DISK_TYPE_INODE)
         s->gap_file = 0; /* its extents are sure */
-    else
+    else if (!same || key->type != DISK_TYPE_EXTENT)
         close_gap(s, UINT64_MAX);
+    if (key->type == DISK_TYPE_EXTENT && s->gap_file == 0) { /* nothing was found of it */
+        s->gap_file = key->inode;
+        s->gap = 0;
+    }
+    if (key->type == DISK_TYPE_EXTENT)
+        close_gap(s, key->offset);
     repair_lose_items(s, &s->open, key);
 }
 
@@ -185,7 +190,7 @@ static bool trim(struct repair_share *s, struct repair_piece *piece) {
     uint64_t skip = 0;
     if (s->file == piece->key.inode && s->file_end > piece->key.offset)
         skip = s->file_end - piece->key.offset;
-    if (skip > 0 && piece->certain)
+    if (skip > 0 && piece->certain && !piece->shared)
         repair_lose_blocks(s, piece->key.inode, piece->key.offset,
                            piece->key.offset + MATH_MIN(skip, count), true);
     if (skip >= count)

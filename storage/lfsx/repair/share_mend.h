@@ -105,6 +105,8 @@ struct share_mend {
 /* ---- share_collect.c ---- */
 
 void mend_collect(struct share_mend *mend);
+/* Index of the first inode with this number or a higher one. */
+uint64_t mend_first(struct share_mend *mend, uint64_t number);
 /* Index of the inode; UINT64_MAX: there is none, and *inode is not set. */
 uint64_t mend_find(struct share_mend *mend, uint64_t number, struct mend_inode *inode);
 /* Index of the first of the entries that name the inode, in `targets`. */

@@ -96,9 +96,7 @@ static bool find_last(struct repair_share *s, struct repair_piece *piece) {
 static bool is_common(const struct repair_share *s, const struct pointer *pointer) {
     if (!s->from_older)
         return pointer->birth <= s->birth;
-    return s->drops_known && pointer->birth > s->foreign &&
-           !repair_bit(s->repair->other, pointer->block) &&
-           !repair_is_tainted(s->repair, pointer->block);
+    return (pointer->birth > s->foreign || s->complete) && repair_is_older_common(s, pointer);
 }
 
 static void note_version(struct repair_share *s, const struct disk_node *leaf,
@@ -218,7 +216,8 @@ void repair_regain(struct repair_share *s) {
     unite(s);
 }
 
-bool repair_is_regained(const struct repair_share *s, const struct key *key) {
+/* The last piece at or before the key; NULL: there is none. */
+static const struct repair_piece *find_piece(const struct repair_share *s, const struct key *key) {
     const struct repair_piece *pieces = s->pieces.items;
     uint64_t low = 0;
     uint64_t high = s->proven;
@@ -229,13 +228,21 @@ bool repair_is_regained(const struct repair_share *s, const struct key *key) {
         else
             high = middle;
     }
-    if (low == 0)
-        return false;
-    const struct repair_piece *piece = &pieces[low - 1];
+    return low == 0 ? NULL : &pieces[low - 1];
+}
+
+bool repair_is_in_subtree(const struct repair_share *s, const struct key *key) {
+    const struct repair_piece *piece = find_piece(s, key);
+    return piece != NULL && piece->kind == PIECE_TREE && key_compare(key, &piece->last) <= 0;
+}
+
+bool repair_is_regained(const struct repair_share *s, const struct key *key) {
+    const struct repair_piece *piece = find_piece(s, key);
+    if (piece == NULL || key->type != DISK_TYPE_EXTENT)
+        return repair_is_in_subtree(s, key);
     if (piece->kind == PIECE_TREE)
         return key_compare(key, &piece->last) <= 0 ||
-               (key->type == DISK_TYPE_EXTENT && key->inode == piece->file &&
-                key->offset < piece->end);
-    return key->type == DISK_TYPE_EXTENT && key->inode == piece->key.inode &&
+               (key->inode == piece->file && key->offset < piece->end);
+    return key->inode == piece->key.inode &&
            key->offset < piece->key.offset + repair_piece_blocks(piece);
 }

@@ -154,7 +154,6 @@ static void report_bytes(struct share_mend *mend, uint64_t number, uint64_t firs
 
 static void report_range(struct share_mend *mend, uint64_t first, uint64_t last) {
     char path[MEND_PATH_SIZE];
-    last = MATH_MIN(last, MATH_MAX(mend->next_inode - 1, first));
     struct lfsx_loss loss = {.kind = LFSX_LOSS_ITEMS,
                              .path = first == last ? mend_path(mend, first, path) : NULL,
                              .inode = first,
@@ -163,17 +162,78 @@ static void report_range(struct share_mend *mend, uint64_t first, uint64_t last)
     tell(mend, &loss);
 }
 
-static void report_tree(struct share_mend *mend, const struct repair_loss *loss) {
-    if (loss->inode == 0)
-        report_range(mend, DISK_ROOT_INODE, UINT64_MAX);
-    else if (loss->end == 0)
-        report_range(mend, loss->inode, loss->last);
-    else
-        report_bytes(mend, loss->inode, loss->first * DISK_BLOCK_SIZE,
-                     MATH_MIN(loss->end, DISK_FILE_BLOCKS_MAX) * DISK_BLOCK_SIZE, loss->doubtful);
+/* All bytes of all files. */
+static void report_all(struct share_mend *mend, uint64_t first, uint64_t last) {
+    struct lfsx_loss loss = {.kind = LFSX_LOSS_BYTES,
+                             .inode = first,
+                             .last_inode = last,
+                             .length = UINT64_MAX,
+                             .doubtful = true};
+    tell(mend, &loss);
 }
 
-static void report_mended(struct share_mend *mend, const struct mend_loss *mended) {
+/* Files of which nothing was found, and that are there for what the journal says. */
+static void report_unknown(struct share_mend *mend, const struct repair_loss *begin,
+                           const struct repair_loss *items, uint64_t last) {
+    uint64_t first = MATH_MAX(items->inode, DISK_ROOT_INODE);
+    struct spill_bits *known = spill_bits_open(mend->spill, last - first + 1);
+    struct mend_inode inode;
+    if (known == NULL)
+        return;
+    for (const struct repair_loss *loss = begin; loss < items; loss++)
+        if (loss->end != 0 && loss->inode >= first && loss->inode <= last)
+            (void)spill_bit_put(known, loss->inode - first, true);
+    uint64_t count = spill_array_count(mend->inodes);
+    for (uint64_t i = mend_first(mend, first); i < count && mend->failure == STATUS_OK; i++) {
+        spill_array_get(mend->inodes, i, &inode);
+        if (inode.number > last)
+            break;
+        if (!spill_bit(known, inode.number - first))
+            report_bytes(mend, inode.number, 0, UINT64_MAX, true);
+    }
+    spill_bits_close(known);
+}
+
+/* Of each stretch of lost keys first come the files' bytes, then the inodes. */
+static void report_tree(struct share_mend *mend, const struct repair_tree *tree) {
+    const struct repair_loss *losses = tree->losses.items;
+    uint64_t begin = 0;
+    for (uint64_t i = 0; i < tree->losses.count && mend->failure == STATUS_OK; i++) {
+        const struct repair_loss *loss = &losses[i];
+        bool items = loss->inode == 0 || loss->end == 0;
+        if (!items) {
+            report_bytes(mend, loss->inode, loss->first * DISK_BLOCK_SIZE,
+                         MATH_MIN(loss->end, DISK_FILE_BLOCKS_MAX) * DISK_BLOCK_SIZE,
+                         loss->doubtful);
+            continue;
+        }
+        uint64_t first = MATH_MAX(loss->inode, DISK_ROOT_INODE);
+        uint64_t last = MATH_MAX(mend->next_inode - 1, first);
+        if (loss->inode != 0)
+            last = MATH_MIN(last, loss->last);
+        report_range(mend, first, last);
+        if (loss->inode == 0)
+            report_all(mend, first, last);
+        else if (mend->is_decided)
+            report_unknown(mend, &losses[begin], loss, last);
+        begin = i + 1;
+    }
+}
+
+/* Whether a name may have been removed before the damage: its directory's names are in doubt. */
+static bool may_be_old(struct share_mend *mend, const struct repair_tree *tree, uint64_t index) {
+    struct mend_entry entry;
+    const struct repair_loss *losses = tree == NULL ? NULL : tree->losses.items;
+    spill_array_get(mend->entries, index, &entry);
+    for (uint64_t i = 0; tree != NULL && i < tree->losses.count; i++)
+        if (losses[i].inode == 0 || (losses[i].end == 0 && entry.directory >= losses[i].inode &&
+                                     entry.directory <= losses[i].last))
+            return true;
+    return false;
+}
+
+static void report_mended(struct share_mend *mend, const struct repair_tree *tree,
+                          const struct mend_loss *mended) {
     char path[MEND_PATH_SIZE];
     struct lfsx_loss loss = {
         .kind = mended->kind, .inode = mended->inode, .last_inode = mended->inode};
@@ -181,19 +241,19 @@ static void report_mended(struct share_mend *mend, const struct mend_loss *mende
         report_bytes(mend, mended->inode, mended->offset, mended->offset + mended->bytes, true);
         return;
     }
+    loss.doubtful = mended->kind == LFSX_LOSS_FILE && may_be_old(mend, tree, mended->entry);
     loss.path = mended->kind == LFSX_LOSS_FILE ? path_of_entry(mend, mended->entry, path)
                                                : mend_path(mend, mended->inode, path);
     tell(mend, &loss);
 }
 
 void mend_report(struct share_mend *mend, const struct repair_tree *tree) {
-    const struct repair_loss *losses = tree == NULL ? NULL : tree->losses.items;
-    for (uint64_t i = 0; tree != NULL && i < tree->losses.count; i++)
-        report_tree(mend, &losses[i]);
+    if (tree != NULL)
+        report_tree(mend, tree);
     for (uint64_t i = 0; i < spill_array_count(mend->losses) && mend->failure == STATUS_OK; i++) {
         struct mend_loss loss;
         spill_array_get(mend->losses, i, &loss);
         if (mend->is_decided)
-            report_mended(mend, &loss);
+            report_mended(mend, tree, &loss);
     }
 }

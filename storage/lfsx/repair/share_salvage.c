@@ -61,6 +61,7 @@ enum status repair_share_begin(struct repair *repair, struct repair_tree *tree,
         return repair->failure;
     find_owners(s);
     find_drops(s);
+    repair_find_own(s);
     if (repair->failure == STATUS_OK)
         s->complete = repair_share_is_complete(s);
     return repair->failure;
@@ -72,6 +73,7 @@ void repair_share_end(struct repair *repair) {
         return;
     repair->share = NULL;
     os_page_free(s->lookup.leaf, DISK_BLOCK_SIZE);
+    os_free(s->own.items);
     os_free(s->streams.items);
     os_free(s->active.items);
     os_free(s->versions.items);

@@ -51,6 +51,10 @@ struct repair_version {
     bool is_gone; /* it could not be used */
 };
 
+struct repair_span {
+    struct key first, last;
+};
+
 /* Candidates of one owner, by their first key. */
 struct repair_stream {
     uint64_t owner, at, end;
@@ -72,6 +76,7 @@ struct repair_share {
     uint64_t limit_file, limit; /* where the first extent behind the range stands */
 
     struct key from, until;       /* the window */
+    struct repair_array own;      /* struct repair_span: leaves, ascending */
     struct repair_array streams;  /* struct repair_stream */
     struct repair_array active;   /* struct repair_version: candidates in or behind the window */
     struct repair_array versions; /* those of the window, the best one first */
@@ -111,6 +116,12 @@ static inline bool repair_is_owned(const struct repair_share *s, const struct re
 
 /* ---- share_count.c ---- */
 
+/* Collects the own leaves that the scan found. */
+void repair_find_own(struct repair_share *s);
+/* Whether a node that the scan found, or one of the older tree that stands in its page, is one of
+ * this tree, too; of one of the origin's only if the tree is complete. */
+bool repair_is_foreign(const struct repair_share *s, const struct repair_candidate *c);
+bool repair_is_older_common(const struct repair_share *s, const struct pointer *pointer);
 /* Whether all of the tree's nodes were read, are lost, or were found. */
 bool repair_share_is_complete(struct repair_share *s);
 /* What the scan found of an owner. */
@@ -122,6 +133,8 @@ struct repair_stream repair_stream(const struct repair *repair, uint64_t owner);
 void repair_regain(struct repair_share *s);
 /* Whether one of them has the key, or the block of a file. */
 bool repair_is_regained(const struct repair_share *s, const struct key *key);
+/* Whether the key is in a subtree of them. */
+bool repair_is_in_subtree(const struct repair_share *s, const struct key *key);
 
 /* ---- share_versions.c ---- */
 

@@ -22,9 +22,8 @@ static bool may_be_of_tree(const struct repair_share *s, const struct repair_can
 
 static enum repair_version_kind kind_of(const struct repair_share *s,
                                         const struct repair_candidate *c) {
-    bool foreign =
-        s->complete && c->proven && c->pointer.birth <= s->foreign && c->era >= s->foreign;
-    return repair_is_owned(s, c) || foreign ? VERSION_OWN : VERSION_OLD;
+    bool own = repair_is_owned(s, c) || (s->complete && repair_is_foreign(s, c));
+    return own ? VERSION_OWN : VERSION_OLD;
 }
 
 static void add_active(struct repair_share *s, const struct repair_candidate *c) {
@@ -324,6 +323,7 @@ static void read_version(struct repair_share *s, uint64_t rank) {
     if (s->begun && key_compare(&version->last, &s->at) <= 0)
         return;
     version->is_gone =
+        (repair_is_whole(s) && version->kind != VERSION_OWN) ||
         !repair_read(repair, version->pointer.block, repair->page) ||
         node_validate(repair->page, &version->pointer, version->owner, &why) != STATUS_OK;
     if (version->is_gone)
@@ -332,7 +332,8 @@ static void read_version(struct repair_share *s, uint64_t rank) {
         key_compare(&version->first, &s->low) >= 0 && key_compare(&version->last, &s->high) < 0;
     if (version->kind == VERSION_OWN && inside && may_stay(s, repair->page) &&
         !better_covers(s, rank, &version->first) && !better_covers(s, rank, &version->last)) {
-        if (key_compare(&version->first, &s->from) >= 0 && !repair_is_regained(s, &version->first))
+        if (key_compare(&version->first, &s->from) >= 0 &&
+            !repair_is_in_subtree(s, &version->first))
             add_whole(s, version, repair->page);
         return;
     }
