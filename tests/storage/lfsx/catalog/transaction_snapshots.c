@@ -381,6 +381,98 @@ static void a_contradiction(void **state) {
     end();
 }
 
+/* ---- with many at once ---- */
+
+struct writer {
+    const char *name;
+    struct os_thread *thread;
+    struct random random;
+    bool stop; /* atomic */
+};
+
+/* Each write puts the same number into two places: a snapshot has both or none. */
+static void write_pairs(void *argument) {
+    struct writer *writer = argument;
+    struct lfsx_volume *volume;
+    static const uint32_t length = 40 * BLOCK;
+    unsigned char *data = calloc(1, length);
+    assert_int_equal(lfsx_volume_open(pool, writer->name, &volume), STATUS_OK);
+    for (uint64_t number = 1; !__atomic_load_n(&writer->stop, __ATOMIC_RELAXED); number++) {
+        memcpy(data, &number, sizeof number);
+        memcpy(data + length - BLOCK, &number, sizeof number);
+        uint32_t flags = random_one_in(&writer->random, 8) ? LFSX_FUA : 0;
+        assert_int_equal(pooltest_write(volume, 0, data, length, flags), STATUS_OK);
+    }
+    lfsx_volume_close(volume);
+    free(data);
+}
+
+static uint64_t read_pair(const char *name) {
+    struct lfsx_volume *volume;
+    unsigned char block[BLOCK];
+    uint64_t numbers[2];
+    assert_int_equal(lfsx_volume_open(pool, name, &volume), STATUS_OK);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(pooltest_read(volume, i * 39 * BLOCK, block, sizeof block), STATUS_OK);
+        memcpy(&numbers[i], block, sizeof numbers[i]);
+    }
+    lfsx_volume_close(volume);
+    assert_int_equal(numbers[0], numbers[1]);
+    return numbers[0];
+}
+
+struct round {
+    uint64_t size;
+};
+
+static enum status picture(struct lfsx_transaction *t, void *context) {
+    static const char *const both[] = {"alpha", "beta"};
+    const struct round *round = context;
+    enum status status = lfsx_transaction_snapshot_create(t, both, 2, "now", 0);
+    if (status == STATUS_OK)
+        status = lfsx_transaction_clone_create(t, "alpha", "now", "clone");
+    if (status == STATUS_OK)
+        status = lfsx_transaction_resize(t, "gamma", round->size, LFSX_RESIZE_SHRINK);
+    return status;
+}
+
+static enum status clear_away(struct lfsx_transaction *t, void *context) {
+    (void)context;
+    enum status status = lfsx_transaction_volume_delete(t, "clone", 0);
+    if (status == STATUS_OK)
+        status = lfsx_transaction_snapshot_delete(t, "alpha", "now");
+    if (status == STATUS_OK)
+        status = lfsx_transaction_snapshot_delete(t, "beta", "now");
+    return status;
+}
+
+static void among_writers(void **state) {
+    (void)state;
+    struct random random = random_start("transaction_snapshots");
+    struct writer writers[] = {{.name = "alpha"}, {.name = "beta"}};
+    start(3);
+    for (unsigned i = 0; i < 2; i++) {
+        writers[i].random = (struct random){random_next(&random)};
+        assert_int_equal(os_thread_start(&writers[i].thread, "writer", write_pairs, &writers[i]),
+                         STATUS_OK);
+    }
+    for (uint64_t rounds = random_scale(40); rounds > 0; rounds--) {
+        struct round round = {.size = BLOCK * (3 + random_below(&random, 300))};
+        assert_int_equal(lfsx_transaction_run(pool, NULL, picture, &round), STATUS_OK);
+        assert_int_equal(read_pair("clone"), read_pair("alpha@now"));
+        (void)read_pair("beta@now");
+        assert_int_equal(newest_epoch("alpha"), newest_epoch("beta"));
+        assert_int_equal(size_of("gamma"), round.size);
+        fill("gamma", 0, (unsigned char)rounds);
+        assert_int_equal(lfsx_transaction_run(pool, NULL, clear_away, NULL), STATUS_OK);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        __atomic_store_n(&writers[i].stop, true, __ATOMIC_RELAXED);
+        os_thread_join(writers[i].thread);
+    }
+    end();
+}
+
 int main(int argc, char **argv) {
     (void)argc;
     host_start(argv[0]);
@@ -394,6 +486,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(sizes_and_handles),
         cmocka_unit_test(a_full_pool),
         cmocka_unit_test(a_contradiction),
+        cmocka_unit_test(among_writers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
