@@ -23,9 +23,9 @@
 struct spill; /* a budget and a scratch device */
 
 /* `budget` in bytes, at least SPILL_BUDGET_MIN; 0: no limit, and the scratch device is not used.
- * `scratch` may be NULL; it is the caller's, its content is lost. `failure` must outlive the spill.
- * NO_MEMORY, INVALID (budget; a scratch device that is read-only or has blocks larger than a
- * page). */
+ * `scratch` may be NULL; it is the caller's, for one spill at a time, its content is lost.
+ * `failure` must outlive the spill. NO_MEMORY, INVALID (budget; a scratch device that is read-only
+ * or has blocks larger than a page). */
 enum status spill_open(uint64_t budget, struct blockdev *scratch, enum status *failure,
                        struct spill **spill);
 /* All bitmaps and arrays of it were closed. `spill` may be NULL. */
