@@ -15,9 +15,10 @@ $(BUILD)/asan/lfsx-sim: $(SIM_SOURCES:%.c=$(BUILD)/asan/%.o)
 SEEDS := 1-1000
 MODE := random
 CUTS := 200
+OPS := 2
 
 .PHONY: sim
-sim: setup ## cut the power of simulated pools: SEEDS=A-B, MODE=... (docs/RELIABILITY.md)
+sim: setup ## cut the power of simulated pools: SEEDS=A-B, MODE=..., OPS=N (docs/RELIABILITY.md)
 	@$(AGAIN) $(BUILD)/host/lfsx-sim
 	@exec $(BUILD)/host/lfsx-sim --mode '$(MODE)' --seeds '$(SEEDS)' --cuts '$(CUTS)' \
-	    --jobs $(shell nproc 2>/dev/null || echo 1) --progress
+	    --ops '$(OPS)' --jobs $(shell nproc 2>/dev/null || echo 1) --progress
