@@ -353,7 +353,8 @@ struct lfsx_repair_options {
     struct blockdev *scratch;
     void (*finding)(void *context, const struct lfsx_finding *finding);
     void (*action)(void *context, const char *text);           /* what was done */
-    void (*loss)(void *context, const struct lfsx_loss *loss); /* once for each range */
+    void (*loss)(void *context, const struct lfsx_loss *loss); /* once for each range; of volumes
+                                                                  before it is final */
     void (*progress)(void *context, uint64_t done_blocks, uint64_t total_blocks); /* may be NULL */
     void *context;
 };

@@ -203,37 +203,40 @@ static enum status clear_from(struct repair *repair, const struct journal_positi
     return status;
 }
 
-static enum status cut(struct repair *repair, const struct journal_position *end,
-                       const struct journal_position *cut, bool damaged) {
+/* What the entries [cut, end) said did not happen; nor what a damaged one at the end did. */
+static enum status doubt(struct repair *repair, const struct journal_position *end, bool damaged) {
     struct journal_area area = area_of(repair);
-    bool senseless = cut->sequence < end->sequence;
     enum status status = STATUS_OK;
-    if (senseless)
-        status = journal_replay(&area, cut, end, doubt_record, repair);
+    repair->cut_is_senseless = repair->cut.sequence < end->sequence;
+    if (repair->cut_is_senseless)
+        status = journal_replay(&area, &repair->cut, end, doubt_record, repair);
     if (damaged)
         repair_doubt_everything(repair, false);
-    if (status == STATUS_OK)
-        status = clear_from(repair, cut);
-    if (status == STATUS_OK)
-        repair_say(repair,
-                   "cut the journal off before entry %llu, %s: what it and later ones said "
-                   "is lost",
-                   (unsigned long long)cut->sequence,
-                   senseless ? "in which a record makes no sense" : "which is damaged");
-    return status;
+    repair->is_cut = damaged || repair->cut_is_senseless;
+    return status == STATUS_OK ? repair->failure : status;
 }
 
-enum status repair_cut_journal(struct repair *repair) {
+enum status repair_judge_journal(struct repair *repair) {
     struct journal_area area = area_of(repair);
     struct journal_position end;
     bool damaged;
     enum status status = find_end(repair, &end, &damaged);
-    struct journal_position sound = end;
+    repair->cut = end;
     if (status == STATUS_OK && !repair_other(repair))
         status = repair->failure;
     if (status == STATUS_OK)
-        status = journal_find_rejected(&area, &repair->super.journal, &sound, makes_sense, repair);
-    if (status == STATUS_OK && (damaged || sound.sequence < end.sequence))
-        status = cut(repair, &end, &sound, damaged);
+        status =
+            journal_find_rejected(&area, &repair->super.journal, &repair->cut, makes_sense, repair);
+    return status == STATUS_OK ? doubt(repair, &end, damaged) : status;
+}
+
+enum status repair_cut_journal(struct repair *repair) {
+    enum status status = repair->is_cut ? clear_from(repair, &repair->cut) : STATUS_OK;
+    if (status == STATUS_OK && repair->is_cut)
+        repair_say(repair,
+                   "cut the journal off before entry %llu, %s: what it and later ones said is lost",
+                   (unsigned long long)repair->cut.sequence,
+                   repair->cut_is_senseless ? "in which a record makes no sense"
+                                            : "which is damaged");
     return status;
 }

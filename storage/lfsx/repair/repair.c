@@ -334,16 +334,28 @@ void repair_doubt_everything(struct repair *repair, bool snapshots) {
             repair_lose(repair, &trees[i], 0, UINT64_MAX, true);
 }
 
-/* The new state. Nothing of the old one is overwritten before it is published. */
-static void write_state(struct repair *repair, const struct found *found, bool lost) {
+/* All that the new state needs, but for what makes it the state. */
+static void build_state(struct repair *repair, struct superblock *super, bool trees) {
     repair_fail(repair, repair_keep_journal(repair));
-    bool trees = found->trees > 0 || repair->superblock_lost || repair->dropped || lost;
     if (repair->failure == STATUS_OK && trees)
         repair_rebuild(repair);
-    struct superblock super = repair->super;
+    *super = repair->super;
     if (repair->failure == STATUS_OK && trees)
-        repair_rebuild_catalog(repair, &super);
+        repair_rebuild_catalog(repair, super);
     if (repair->failure == STATUS_OK && repair->options->level == LFSX_REPAIR_ALL)
+        repair_fail(repair, repair_judge_journal(repair));
+}
+
+/* The new state. Nothing of the old one is overwritten before it is published; and what is lost is
+ * said before it is. */
+static void write_state(struct repair *repair, const struct found *found, bool lost) {
+    struct superblock super;
+    build_state(repair, &super,
+                found->trees > 0 || repair->superblock_lost || repair->dropped || lost);
+    const struct repair_tree *trees = repair->trees.items;
+    for (uint64_t i = 0; repair->failure == STATUS_OK && i < repair->trees.count; i++)
+        report_losses(repair, &trees[i]);
+    if (repair->failure == STATUS_OK)
         repair_fail(repair, repair_cut_journal(repair));
     if (repair->failure == STATUS_OK)
         repair_fail(repair, repair_publish(repair, &super));
@@ -386,9 +398,6 @@ static void repair_state(struct repair *repair, const struct found *found) {
         repair_doubt_everything(repair, true);
     if (repair->failure == STATUS_OK)
         write_state(repair, found, lost);
-    const struct repair_tree *trees = repair->trees.items;
-    for (uint64_t i = 0; repair->failure == STATUS_OK && i < repair->trees.count; i++)
-        report_losses(repair, &trees[i]);
 }
 
 static enum status run(struct repair *repair, const struct found *found) {

@@ -124,6 +124,8 @@ struct repair {
     bool catalog_lost;                 /* some of the catalog is, or of what it should name */
     bool superblock_lost;              /* the newest one is */
     bool recount;                      /* the check did not trust some count */
+    struct journal_position cut;       /* of the journal, */
+    bool is_cut, cut_is_senseless;     /* if it must be */
     bool quiet;                        /* what is done now is only tried */
     bool dropped;                      /* datasets that were being deleted are gone */
     uint64_t scan_owner;               /* whose nodes the scan met last, */
@@ -205,8 +207,10 @@ enum status repair_make_label(struct repair *repair);
 
 /* Keeps the blocks that the journal names. */
 enum status repair_keep_journal(struct repair *repair);
-/* Once the trees are what they will be: cuts the journal off where an acknowledged entry is damaged
- * or does not fit them. */
+/* Once the trees are what they will be: where the journal must be cut off, since an acknowledged
+ * entry is damaged or does not fit them; what it said is doubtful. */
+enum status repair_judge_journal(struct repair *repair);
+/* And does it. */
 enum status repair_cut_journal(struct repair *repair);
 
 /* ---- repair/super.c ---- */

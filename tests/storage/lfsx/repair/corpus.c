@@ -102,41 +102,6 @@ static void preen(void **state) {
     corpus_end(&corpus);
 }
 
-/* A power cut at any write of a repair leaves a pool that can be repaired as well. */
-static void power_cuts(void **state) {
-    (void)state;
-    static struct corpus corpus;
-    corpus_start(&corpus, KIND_CLEAN);
-    struct ramdisk *whole = corpus.disk;
-    for (unsigned i = 0; i < 12 && i < corpus.count; i++) {
-        for (uint64_t cut = 1;; cut++) {
-            memcpy(whole->content, corpus.image, corpus.disk_bytes);
-            corpus.disk = whole;
-            corpus_damage(&corpus, corpus.blocks[i], DAMAGE_GARBLE);
-            struct ramdisk *cutting = ramdisk_from(whole->content, corpus.disk_bytes);
-            ramdisk_record(cutting);
-            cutting->cut_random = (struct random){random_next(&corpus.random)};
-            cutting->cut_after = cut;
-            corpus.disk = cutting;
-            corpus_repair(&corpus, LFSX_REPAIR_ALL);
-            bool was_cut = cutting->left_over != NULL;
-            static bool reported[THINGS][VOLUME_BLOCKS];
-            memcpy(reported, corpus.reported, sizeof reported);
-            if (was_cut)
-                memcpy(whole->content, cutting->left_over, corpus.disk_bytes);
-            ramdisk_destroy(cutting);
-            corpus.disk = whole;
-            if (!was_cut)
-                break;
-            assert_int_equal(corpus_repair(&corpus, LFSX_REPAIR_ALL).remaining, 0);
-            for (unsigned j = 0; j < THINGS * VOLUME_BLOCKS; j++)
-                ((bool *)corpus.reported)[j] |= ((bool *)reported)[j];
-            corpus_verify(&corpus);
-        }
-    }
-    corpus_end(&corpus);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_block),
@@ -145,7 +110,6 @@ int main(void) {
         cmocka_unit_test(pairs_with_snapshots),
         cmocka_unit_test(pairs),
         cmocka_unit_test(preen),
-        cmocka_unit_test(power_cuts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
