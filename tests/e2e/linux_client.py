@@ -108,7 +108,7 @@ def fill(linux, pool):
     """Makes and fills the file system; the blocks that it takes in the pool."""
     with holdfast(pool, "fill") as machine:
         attach(linux, machine, 1)
-        linux.run("/sbin/mke2fs -q -t ext4 /dev/nbd0")
+        linux.run("/sbin/mke2fs -q -t ext4 -E lazy_itable_init=0,lazy_journal_init=0 /dev/nbd0")
         mount(linux)
         linux.run("tar -x -f /dev/vda -C /mnt")
         unmount(linux)
@@ -183,7 +183,8 @@ def main():
         full = fill(linux, pool)
         left = trim(linux, pool)
         freed = (full - left) * 4096
-        check(freed >= TRIMMED * 2 * MIB * 9 // 10, f"fstrim freed {freed} bytes in the pool")
+        # Meanwhile ext4 wrote to parts of its journal and its tables that were empty before.
+        check(freed >= TRIMMED * 2 * MIB * 2 // 3, f"fstrim freed {freed} bytes in the pool")
         print(f"fstrim freed {freed // 1024} KiB in the pool")
         durable = write_until_killed(linux, pool, generator)
         print(f"killed with {durable} durable files")

@@ -1,4 +1,4 @@
 # A volume's new size is acknowledged before it is durable.
-# file: storage/lfsx/file/resize.c
+# file: storage/lfsx/catalog/resizing.c
 # run: --mode random --seeds 1-60
-s/status = pool_commit(pool);/(void)pool;/
+/^enum status lfsx_volume_resize(/,/^}/s/transaction_run(pool, false/transaction_run(pool, true/
