@@ -163,6 +163,8 @@ static void make_ages_right(struct repair *repair, struct superblock *super) {
         if (head == NULL)
             continue;
         super->next_dataset = MATH_MAX(super->next_dataset, head->id + 1);
+        if (head->in_share && le64_get(head->disk.next_inode) <= DISK_ROOT_INODE)
+            head->disk.next_inode = le64_make(DISK_ROOT_INODE + 1); /* until it is mended */
         if (le64_get(head->disk.birth) > super->epoch)
             head->disk.birth = le64_make(super->epoch);
         if (trees[i].epoch < le64_get(head->disk.birth))

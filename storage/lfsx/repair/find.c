@@ -75,6 +75,31 @@ static void find_record(struct repair *repair, uint64_t id, struct record *recor
     }
 }
 
+static bool is_root_directory(struct repair *repair, const struct repair_candidate *leaf) {
+    static const struct key root = {.inode = DISK_ROOT_INODE, .type = DISK_TYPE_INODE};
+    if (key_compare(&leaf->first, &root) != 0 ||
+        !repair_read(repair, leaf->pointer.block, repair->page))
+        return false;
+    struct item item = node_item(repair->page, 0);
+    const struct disk_inode *inode = item.value;
+    return item.length == sizeof *inode &&
+           (le32_get(inode->mode) & DISK_MODE_KIND) == DISK_MODE_DIRECTORY;
+}
+
+/* A volume has one inode, and nothing but extents with it. */
+static uint8_t guess_kind(struct repair *repair, uint64_t id) {
+    uint64_t first, end;
+    repair_candidates_of(repair, id, &first, &end);
+    for (uint64_t i = first; i < end; i++) {
+        struct repair_candidate c = repair_candidate(repair, i);
+        bool extents = c.last.type == DISK_TYPE_EXTENT || c.last.type == DISK_TYPE_INODE;
+        if (c.first.inode != DISK_ROOT_INODE || c.last.inode != DISK_ROOT_INODE || !extents ||
+            is_root_directory(repair, &c))
+            return DISK_DATASET_SHARE;
+    }
+    return DISK_DATASET_VOLUME;
+}
+
 /* A dataset without a record that counts. `root` is NULL if no node of its tree was found. */
 static void restore(struct repair *repair, uint64_t id, const struct repair_candidate *root) {
     struct record record;
@@ -93,10 +118,12 @@ static void restore(struct repair *repair, uint64_t id, const struct repair_cand
         head->found = !record.proven;
         if (record.proven || record.disk.state != DISK_DATASET_DELETING)
             memcpy(head->name, record.name, sizeof record.name);
+    } else {
+        head->disk.kind = guess_kind(repair, id);
     }
     head->root = record.proven || root == NULL ? said : root->pointer;
-    repair_say(repair, "restored the record of dataset %llu, volume %s", (unsigned long long)id,
-               head->name);
+    repair_say(repair, "restored the record of dataset %llu, %s %s", (unsigned long long)id,
+               head->disk.kind == DISK_DATASET_SHARE ? "share" : "volume", head->name);
 }
 
 static void restore_named(struct repair *repair, const struct repair_candidate *leaf) {

@@ -276,17 +276,15 @@ static enum status step(void *context, struct btree_cursor *cursor) {
     }
 }
 
-/* The record of the share says it with the next checkpoint. */
-static enum status raise_next_inode(void *context, struct btree_cursor *cursor) {
-    struct share_mend *mend = context;
-    struct update_need need = {.frees = true};
-    (void)cursor;
-    enum status status = pool_update_begin(mend->pool, &need);
-    if (status != STATUS_OK)
-        return status;
+/* A checkpoint brings the share's record up to date if its tree changed. */
+static void raise_next_inode(struct share_mend *mend) {
+    struct mend_change change = {.operation = MEND_SET_INODE,
+                                 .key = {.inode = DISK_ROOT_INODE, .type = DISK_TYPE_INODE}};
+    struct changing changing = {.mend = mend, .change = &change};
+    if (mend->failure != STATUS_OK || mend->next_inode <= mend->dataset->next_inode)
+        return;
     mend->dataset->next_inode = mend->next_inode;
-    pool_update_end(mend->pool);
-    return STATUS_OK;
+    mend->failure = pool_change(mend->pool, step, &changing);
 }
 
 static bool is_new_name(const struct mend_change *change) {
@@ -312,6 +310,5 @@ static void make_changes(struct share_mend *mend, bool new_names) {
 void mend_change(struct share_mend *mend) {
     make_changes(mend, false);
     make_changes(mend, true);
-    if (mend->failure == STATUS_OK && mend->next_inode > mend->dataset->next_inode)
-        mend->failure = pool_change(mend->pool, raise_next_inode, mend);
+    raise_next_inode(mend);
 }

@@ -19,7 +19,7 @@ static void add_loss(struct repair_share *s, const struct repair_loss *loss) {
     if (losses->count > 0) {
         last += losses->count - 1;
         if (last->inode == loss->inode && last->last == loss->last && loss->end != 0 &&
-            last->end == loss->first && last->doubtful == loss->doubtful) {
+            last->end != 0 && last->end == loss->first && last->doubtful == loss->doubtful) {
             last->end = loss->end;
             return;
         }
