@@ -13,7 +13,7 @@ first ones says what it needs:
                tests/kernel, tests/net)
   light        it does not, although it lies there
   alone        no other test at the same time
-  timeout=S    seconds; 120 otherwise, 300 for machine tests
+  timeout=S    seconds; 300 otherwise
 """
 import argparse
 import os
@@ -37,7 +37,7 @@ class Test:
         self.command = command
         self.machine = False
         self.alone = False
-        self.timeout = 120
+        self.timeout = 300
         self.seconds = 0.0
         self.outcome = None  # ok, FAILED, skipped
         self.output = ""
@@ -51,7 +51,6 @@ class Test:
         in_machine_room = self.name.split("/")[0] in MACHINE_ROOMS
         self.machine = (in_machine_room or "machine" in words) and "light" not in words
         self.alone = "alone" in words
-        self.timeout = 300 if self.machine else 120
         for word in words:
             if word.startswith("timeout="):
                 self.timeout = int(word[len("timeout="):])

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# test: timeout=240
+# test: timeout=400
 # Goal: no input of the corpus, and none that a few seconds of fuzzing make of it, breaks anything;
 # and flipped bits of a small and a large pool's metadata (a sample of them) are seen or do no harm.
 set -eu

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-# test: timeout=240
+# test: timeout=400
 """Goal: what a network driver publishes keeps base/netdev.h's promises on the wire. The real image
 boots in QEMU with selftest=net (kernel/selftest/selftest_net.c); this script is the other end of
 its cable and compares every byte. Once for each model of network card."""
