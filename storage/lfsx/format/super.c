@@ -45,8 +45,7 @@ static enum status label_parse(const struct disk_label *disk, uint64_t block,
     return status;
 }
 
-/* Whether the block is a whole superblock, of whatever pool. */
-static bool is_superblock(const struct disk_superblock *disk, uint64_t block) {
+bool superblock_is_whole(const struct disk_superblock *disk, uint64_t block) {
     return memcmp(disk->magic, DISK_SUPERBLOCK_MAGIC, sizeof disk->magic) == 0 &&
            le64_get(disk->checksum) == block_checksum(disk) && le64_get(disk->block) == block;
 }
@@ -59,7 +58,7 @@ static uint64_t presumed_size(struct blockdev *device, void *page) {
     uint64_t size = device_blocks;
     uint64_t newest = 0;
     for (uint64_t block = DISK_AREA_RING; block < DISK_AREA_RING + DISK_RING_SLOTS; block++) {
-        if (read_block(device, block, page) != STATUS_OK || !is_superblock(disk, block) ||
+        if (read_block(device, block, page) != STATUS_OK || !superblock_is_whole(disk, block) ||
             le64_get(disk->checkpoint) <= newest || le64_get(disk->device_blocks) > device_blocks ||
             le64_get(disk->device_blocks) < DISK_MIN_DEVICE_BLOCKS)
             continue;
@@ -72,7 +71,7 @@ static uint64_t presumed_size(struct blockdev *device, void *page) {
 /* Whether a superblock stands in a ring: then this is a pool, although its labels are lost. */
 static bool has_superblock(struct blockdev *device, uint64_t ring, void *page) {
     for (uint64_t block = ring; block < ring + DISK_RING_SLOTS; block++)
-        if (read_block(device, block, page) == STATUS_OK && is_superblock(page, block))
+        if (read_block(device, block, page) == STATUS_OK && superblock_is_whole(page, block))
             return true;
     return false;
 }
@@ -208,7 +207,7 @@ static void slot_load(const struct disk_superblock *disk, uint64_t block, const 
     if (mem_is_zero(disk, DISK_BLOCK_SIZE))
         return;
     slot->state = SLOT_DAMAGED;
-    if (!is_superblock(disk, block) || !superblock_is_sane(disk, label, index, &geometry))
+    if (!superblock_is_whole(disk, block) || !superblock_is_sane(disk, label, index, &geometry))
         return;
     slot->state = SLOT_VALID;
     superblock_load(disk, &slot->superblock);

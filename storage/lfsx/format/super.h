@@ -60,6 +60,8 @@ struct ring {
     struct slot slots[RING_AREAS][DISK_RING_SLOTS];
 };
 
+/* Whether what was read from the block is a whole superblock, of whatever pool. */
+bool superblock_is_whole(const struct disk_superblock *disk, uint64_t block);
 /* Takes apart a superblock whose checksum is right; its geometry, and whether what it says can be,
  * is for the caller to tell. */
 void superblock_load(const struct disk_superblock *disk, struct superblock *superblock);

@@ -7,24 +7,16 @@
  * free, is where the data area begins. If a part of the trees is damaged, that counts only if it
  * agrees with a pool that never grew.
  */
-#include "base/checksum.h"
 #include "base/mem.h"
 #include "base/os.h"
 #include "storage/lfsx/repair/repair_internal.h"
-
-static bool is_superblock(const struct disk_superblock *disk, uint64_t block) {
-    return memcmp(disk->magic, DISK_SUPERBLOCK_MAGIC, sizeof disk->magic) == 0 &&
-           le64_get(disk->block) == block &&
-           le64_get(disk->checksum) ==
-               checksum_xxh64((const char *)disk + 8, DISK_BLOCK_SIZE - 8, 0);
-}
 
 /* The newest one of a ring, into *newest; false if there is none. */
 static bool find_newest(struct repair *repair, uint64_t ring, struct disk_superblock *newest) {
     struct disk_superblock *page = (struct disk_superblock *)repair->page;
     uint64_t checkpoint = 0;
     for (uint64_t block = ring; block < ring + DISK_RING_SLOTS; block++) {
-        if (!repair_read(repair, block, page) || !is_superblock(page, block) ||
+        if (!repair_read(repair, block, page) || !superblock_is_whole(page, block) ||
             le64_get(page->checkpoint) <= checkpoint)
             continue;
         checkpoint = le64_get(page->checkpoint);
