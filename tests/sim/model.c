@@ -99,8 +99,7 @@ static uint64_t hash_of_zeros(void) {
     return hash;
 }
 
-/* Sees to it that there are cells for so many bytes. */
-static void need_cells(struct model *model, struct model_bytes *bytes, uint64_t size) {
+void model_need(struct model *model, struct model_bytes *bytes, uint64_t size) {
     uint32_t count = (uint32_t)math_divide_up(size, MODEL_CELL);
     if (count <= bytes->count)
         return;
@@ -115,7 +114,7 @@ static void need_cells(struct model *model, struct model_bytes *bytes, uint64_t 
 void model_bytes_init(struct model *model, struct model_bytes *bytes, uint64_t size,
                       const unsigned char *content) {
     *bytes = (struct model_bytes){.size = model_add_cell(model, size)};
-    need_cells(model, bytes, size);
+    model_need(model, bytes, size);
     if (content == NULL || size == 0)
         return;
     memcpy(bytes->content, content, size);
@@ -178,7 +177,7 @@ uint32_t model_change(struct model *model, uint64_t now, struct model_bytes *byt
     uint64_t first = offset / MODEL_CELL;
     uint64_t end = math_divide_up(offset + length, MODEL_CELL);
     uint32_t op = model_begin(model, now);
-    need_cells(model, bytes, offset + length);
+    model_need(model, bytes, offset + length);
     if (data == NULL)
         memset(bytes->content + offset, 0, length);
     else
@@ -194,7 +193,7 @@ uint32_t model_change(struct model *model, uint64_t now, struct model_bytes *byt
 uint32_t model_resize(struct model *model, uint64_t now, struct model_bytes *bytes, uint64_t size) {
     uint64_t old = model_value(model, bytes->size);
     uint32_t op = model_begin(model, now);
-    need_cells(model, bytes, size);
+    model_need(model, bytes, size);
     if (size < old)
         memset(bytes->content + size, 0, old - size);
     expect_cells(model, op, bytes->count + 1u);

@@ -150,6 +150,8 @@ uint32_t model_add_cell(struct model *model, uint64_t value);
 uint64_t model_value(const struct model *model, uint32_t cell);
 void model_bytes_init(struct model *model, struct model_bytes *bytes, uint64_t size,
                       const unsigned char *content);
+/* Sees to it that there are cells for so many bytes. */
+void model_need(struct model *model, struct model_bytes *bytes, uint64_t size);
 void model_bytes_destroy(struct model_bytes *bytes);
 /* The instance that has the name in the model's present; -1 if there is none. */
 int model_present(const struct model *model, unsigned name);

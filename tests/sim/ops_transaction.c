@@ -5,19 +5,32 @@
 #include "tests/sim/model_share.h"
 #include "tests/sim/sim_test.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define CHANGES_MAX 4u
 #define KEEP_NS 20000000000ull
 
-enum change_kind { CREATE, CREATE_SHARE, DELETE, RENAME, SWAP, CLONE, QUOTA, KEEP, CHANGE_KINDS };
+enum change_kind {
+    CREATE,
+    CREATE_SHARE,
+    DELETE,
+    RENAME,
+    SWAP,
+    CLONE,
+    QUOTA,
+    KEEP,
+    SNAPSHOT,
+    ENLARGE,
+    CHANGE_KINDS
+};
 
 struct change {
     enum change_kind kind;
     unsigned name, other; /* `other`: what becomes of it, or the clone's origin */
     unsigned passing;     /* the name in between while two are exchanged */
     int snapshot;
-    char label[16];
+    char label[24];
     uint64_t value;
 };
 
@@ -83,6 +96,8 @@ static bool suits(struct run *run, struct change *change) {
     if (change->kind == QUOTA)
         return run->model.instances[instance].share == NULL &&
                model_value(&run->model, run->model.instances[instance].reserved) == 0;
+    if (change->kind == ENLARGE)
+        return run->model.instances[instance].share == NULL;
     if (change->kind == CLONE)
         return change->snapshot >= 0;
     if (change->kind == RENAME || change->kind == SWAP)
@@ -123,6 +138,12 @@ static void draw_change(struct wish *wish) {
     change->value = change->kind == CREATE  ? draw_size(run)
                     : change->kind == QUOTA ? run_below(run, 20)
                                             : 0;
+    if (change->kind == ENLARGE && change->name < MODEL_NAMES)
+        change->value = size_of(run, model_present(&run->model, change->name)) +
+                        MODEL_CELL * (1 + run_below(run, 40));
+    if (change->kind == SNAPSHOT)
+        snprintf(change->label, sizeof change->label, "t%09llx",
+                 (unsigned long long)sim_random_next(&run->random) & 0xfffffffff);
     if (suits(run, change))
         wish->count++;
     else
@@ -154,6 +175,10 @@ static enum status do_change(struct lfsx_transaction *t, const struct change *ch
                                    : status;
     case CLONE:
         return lfsx_transaction_clone_create(t, other, change->label, name);
+    case SNAPSHOT:
+        return lfsx_transaction_snapshot_create(t, &name, 1, change->label, 0);
+    case ENLARGE:
+        return lfsx_transaction_resize(t, name, change->value, 0);
     case QUOTA:
         return lfsx_transaction_set_quota(t, name, change->value * LFSX_BLOCK_SIZE);
     default:
@@ -207,6 +232,11 @@ static void add_new(struct run *run, uint32_t op, const struct change *change) {
     model_rename(&run->model, op, change->name, (int)instance);
 }
 
+static void enlarge(struct run *run, uint32_t op, int instance, uint64_t size) {
+    model_need(&run->model, bytes_of(run, instance), size);
+    model_set(&run->model, op, bytes_of(run, instance)->size, size);
+}
+
 static uint32_t note(struct wish *wish) {
     struct run *run = wish->run;
     uint32_t op = model_begin(&run->model, run_now(run));
@@ -218,6 +248,10 @@ static uint32_t note(struct wish *wish) {
             add_new(run, op, change);
         else if (change->kind == QUOTA)
             model_set(&run->model, op, run->model.instances[instance].quota, change->value);
+        else if (change->kind == SNAPSHOT)
+            model_add_snapshot(&run->model, op, (unsigned)instance, change->label);
+        else if (change->kind == ENLARGE)
+            enlarge(run, op, instance, change->value);
         else if (change->kind != KEEP)
             model_rename(&run->model, op, change->name, other);
         if (change->kind == RENAME || change->kind == SWAP)
@@ -264,7 +298,7 @@ static void settle(struct run *run, uint32_t op, enum status status) {
     if (told && !done)
         model_undo(&run->model, op);
     else if (!told && status != STATUS_OK)
-        run->in_doubt = true; /* nothing but a quota */
+        run->in_doubt = true; /* nothing but what has no name of its own */
 }
 
 static void note_outcome(struct wish *wish, enum status status) {
