@@ -89,6 +89,7 @@ struct model_instance {
     bool is_scheduled;     /* it has, or had, snapshots that take themselves */
     unsigned char *blocks; /* of a volume: enum model_block of each; space.c */
     uint64_t block_count;
+    uint64_t erasures; /* that began or ended */
     enum model_keep keep;
     uint64_t kept_until; /* it is deleted, and can be brought back until then; 0: it cannot */
 };

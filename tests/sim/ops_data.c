@@ -235,6 +235,7 @@ static void note_erasure(struct run *run, const struct range *range, const struc
     uint64_t end = math_divide_up(ops->end, LFSX_BLOCK_SIZE);
     if (ops->begin >= ops->end)
         return;
+    run->model.instances[instance].erasures++;
     space_doubt(run, instance, first, end, kind == ERASE_ZERO_NO_HOLE ? MODEL_DATA : MODEL_HOLE);
     if (kind == ERASE_ZERO && ops->begin % LFSX_BLOCK_SIZE != 0) {
         space_set(run, instance, first, first + 1, MODEL_PERHAPS);

@@ -237,6 +237,18 @@ static void enlarge(struct run *run, uint32_t op, int instance, uint64_t size) {
     model_set(&run->model, op, bytes_of(run, instance)->size, size);
 }
 
+/* What gets another name must be known by its number, or it could not be told from what had that
+ * name before. */
+static void learn_names(struct wish *wish) {
+    for (unsigned i = 0; i < wish->count; i++) {
+        const struct change *change = &wish->changes[i];
+        if (change->kind == RENAME || change->kind == SWAP)
+            name_learn(wish->run, change->name);
+        if (change->kind == SWAP)
+            name_learn(wish->run, change->other);
+    }
+}
+
 static uint32_t note(struct wish *wish) {
     struct run *run = wish->run;
     uint32_t op = model_begin(&run->model, run_now(run));
@@ -328,6 +340,7 @@ void op_transaction(struct run *run) {
                    RUN_MAY(STATUS_NO_SPACE) | RUN_MAY(STATUS_CONFLICT) | RUN_MAY(STATUS_DEADLOCK),
                    "a transaction that is given up");
     } else if (wish.count > 0) {
+        learn_names(&wish);
         uint32_t op = note(&wish);
         enum status status = lfsx_transaction_run(run->pool, &options, do_changes, &wish);
         if (status == STATUS_OK)

@@ -183,6 +183,7 @@ void op_resize(struct client *client, unsigned name, uint64_t size);
 struct forecast {
     bool must_fail, may_fail; /* because of the quota */
     bool is_reserved;
+    uint64_t erasures;     /* one meanwhile may have made room */
     unsigned char *before; /* enum model_block of each block */
 };
 /* Until space_compare() nothing is sure of these blocks. */

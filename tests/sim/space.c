@@ -82,7 +82,8 @@ struct forecast space_forecast(struct run *run, const struct range *range) {
         perhaps += own->blocks[i] == MODEL_PERHAPS;
         holes += own->blocks[i] == MODEL_HOLE && i >= first && i < end;
     }
-    struct forecast forecast = {.before = model_must(malloc(end - first))};
+    struct forecast forecast = {.erasures = own->erasures,
+                                .before = model_must(malloc(end - first))};
     memcpy(forecast.before, own->blocks + first, end - first);
     forecast.must_fail = quota > 0 && holes > 0 && sure + holes > quota;
     forecast.may_fail = quota > 0 && perhaps + holes > 0 && sure + perhaps + holes > quota;
@@ -110,7 +111,8 @@ void space_compare(struct run *run, const struct range *range, struct forecast *
     free(forecast->before);
     if (run->in_doubt)
         return;
-    if (status == STATUS_OK && forecast->must_fail)
+    bool undisturbed = run->model.instances[range->instance].erasures == forecast->erasures;
+    if (status == STATUS_OK && forecast->must_fail && undisturbed)
         report_violation("a write went beyond its volume's quota");
     if (status == STATUS_NO_SPACE && !forecast->may_fail && has_room(run))
         report_violation("no space for a write though there is room");
