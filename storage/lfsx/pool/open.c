@@ -169,15 +169,14 @@ static void stop_threads(struct lfsx_pool *pool) {
  * checkpoint at once, so that the next power cut finds no more to do than this one. */
 static enum status recover(struct lfsx_pool *pool, const struct journal_position *from) {
     struct journal_position end;
-    bool replayed;
-    enum status status = pool_recover(pool, from, &end, &replayed);
+    enum status status = pool_recover(pool, from, &end, &pool->replayed);
     if (status != STATUS_OK || pool->read_only)
         return status;
     struct journal_area area = pool_journal_area(pool);
     status = journal_open(&area, &end, &pool->journal);
     if (status == STATUS_OK)
         journal_set_data(pool->journal, &journal_data, pool);
-    if (status == STATUS_OK && replayed)
+    if (status == STATUS_OK && pool->replayed)
         status = pool_checkpoint_force(pool);
     return status;
 }

@@ -64,7 +64,8 @@ struct lfsx_pool {
     struct staging *staging;       /* NULL: every write is written through */
     struct prefetcher *prefetcher; /* NULL: nothing is read ahead */
 
-    bool mending; /* opened by pool_open_to_mend() (open.h) */
+    bool mending;  /* opened by pool_open_to_mend() (open.h) */
+    bool replayed; /* the journal told of changes when the pool was opened */
 
     struct journal *journal; /* has its own lock; NULL while formatting and while recovering */
     struct journal_position journal_start; /* for the superblock while there is no journal */

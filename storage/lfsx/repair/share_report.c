@@ -172,7 +172,8 @@ static void report_all(struct share_mend *mend, uint64_t first, uint64_t last) {
     tell(mend, &loss);
 }
 
-/* Files of which nothing was found, and that are there for what the journal says. */
+/* Files of which nothing was found, and that are there for what the journal says. If it says
+ * anything, it may have been about others, too, as they were and are not any more. */
 static void report_unknown(struct share_mend *mend, const struct repair_loss *begin,
                            const struct repair_loss *items, uint64_t last) {
     uint64_t first = MATH_MAX(items->inode, DISK_ROOT_INODE);
@@ -188,7 +189,7 @@ static void report_unknown(struct share_mend *mend, const struct repair_loss *be
         spill_array_get(mend->inodes, i, &inode);
         if (inode.number > last)
             break;
-        if (!spill_bit(known, inode.number - first))
+        if (mend->pool->replayed || !spill_bit(known, inode.number - first))
             report_bytes(mend, inode.number, 0, UINT64_MAX, true);
     }
     spill_bits_close(known);
