@@ -262,8 +262,8 @@ void repair_emit_end(struct repair_share *s) {
     struct key high = s->high;
     need_root(s, &high);
     step(s, &high);
-    if (high.type == DISK_TYPE_EXTENT && s->limit_file == high.inode)
-        high.offset = s->limit;
+    if (high.type == DISK_TYPE_EXTENT) /* what began before it may reach behind it */
+        high.offset = s->limit_file == high.inode ? s->limit : UINT64_MAX;
     if (!s->is_sure)
         close_stretch(s, &high);
     s->tree->settled_file = s->file;
