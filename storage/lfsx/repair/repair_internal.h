@@ -360,6 +360,9 @@ struct pointer repair_loader_end(struct repair_loader *loader);
 
 /* ---- repair/salvage.c ---- */
 
+/* Takes blocks off an extent's front, not all; returns its length in bytes then. */
+uint16_t repair_extent_skip(struct disk_extent *extent, uint64_t skip);
+
 /* Adds what was found for the range to the tree that is being built. */
 void repair_salvage(struct repair *repair, struct repair_tree *tree,
                     const struct repair_range *range, struct repair_loader *loader);

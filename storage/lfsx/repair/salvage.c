@@ -91,15 +91,18 @@ static struct piece *add_piece(struct salvage *s, const struct item *item, uint6
     return piece;
 }
 
-/* Takes blocks off its front, not all. */
-static void skip_front(struct piece *piece, uint64_t skip) {
-    struct disk_extent *extent = (struct disk_extent *)piece->value;
+uint16_t repair_extent_skip(struct disk_extent *extent, uint64_t skip) {
     uint64_t count = le32_get(extent->block_count) - skip;
     memmove(extent->checksums, extent->checksums + skip, count * sizeof(le64));
     extent->block = le64_make(le64_get(extent->block) + skip);
     extent->block_count = extent->stored_blocks = le32_make((uint32_t)count);
+    return (uint16_t)(sizeof *extent + count * sizeof(le64));
+}
+
+/* Takes blocks off its front, not all. */
+static void skip_front(struct piece *piece, uint64_t skip) {
+    piece->length = repair_extent_skip((struct disk_extent *)piece->value, skip);
     piece->key.offset += skip;
-    piece->length = (uint16_t)(sizeof *extent + count * sizeof(le64));
 }
 
 /* ---- what other trees say ---- */

@@ -39,13 +39,8 @@ struct repair_piece *repair_add_piece(struct repair_share *s, const struct item 
 }
 
 void repair_skip_front(struct repair_piece *piece, uint64_t skip) {
-    struct disk_extent *extent = (struct disk_extent *)piece->value;
-    uint64_t count = le32_get(extent->block_count) - skip;
-    memmove(extent->checksums, extent->checksums + skip, count * sizeof(le64));
-    extent->block = le64_make(le64_get(extent->block) + skip);
-    extent->block_count = extent->stored_blocks = le32_make((uint32_t)count);
+    piece->length = repair_extent_skip((struct disk_extent *)piece->value, skip);
     piece->key.offset += skip;
-    piece->length = (uint16_t)(sizeof *extent + count * sizeof(le64));
 }
 
 /* Extents that both trees have. */
