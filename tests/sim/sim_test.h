@@ -181,9 +181,11 @@ void op_resize(struct client *client, unsigned name, uint64_t size);
 
 /* What is to be said of a write beforehand. */
 struct forecast {
-    bool must_fail, may_fail; /* because of the quota */
-    bool is_reserved;
-    uint64_t erasures;     /* one meanwhile may have made room */
+    bool must_fail;        /* because of the quota */
+    bool grows;            /* perhaps */
+    bool is_small;         /* enough for a reservation to be sure to have nodes for */
+    uint64_t most, grown;  /* blocks, at that time */
+    uint64_t erasures;     /* one meanwhile may have made room, or holes */
     unsigned char *before; /* enum model_block of each block */
 };
 /* Until space_compare() nothing is sure of these blocks. */

@@ -67,29 +67,39 @@ static bool is_entangled(const struct run *run, unsigned instance) {
     return run->model.instances[instance].is_clone || run->model.instances[instance].is_scheduled;
 }
 
+struct blocks {
+    uint64_t first, end;
+};
+
+static struct blocks blocks_of(const struct range *range) {
+    return (struct blocks){range->offset / LFSX_BLOCK_SIZE,
+                           math_divide_up(range->offset + range->length, LFSX_BLOCK_SIZE)};
+}
+
 struct forecast space_forecast(struct run *run, const struct range *range) {
     struct model_instance *own = &run->model.instances[range->instance];
-    uint64_t first = range->offset / LFSX_BLOCK_SIZE;
-    uint64_t end = math_divide_up(range->offset + range->length, LFSX_BLOCK_SIZE);
-    uint64_t quota = model_value(&run->model, own->quota);
-    uint64_t reserved = model_value(&run->model, own->reserved);
-    uint64_t sure = 0;
-    uint64_t perhaps = 0;
-    uint64_t holes = 0;
-    space_set(run, (unsigned)range->instance, end, end, MODEL_HOLE);
+    struct blocks blocks = blocks_of(range);
+    size_t count = blocks.end - blocks.first;
+    space_set(run, (unsigned)range->instance, blocks.end, blocks.end, MODEL_HOLE);
+    uint64_t of[] = {[MODEL_HOLE] = 0, [MODEL_DATA] = 0, [MODEL_PERHAPS] = 0};
+    uint64_t own_of[] = {[MODEL_HOLE] = 0, [MODEL_DATA] = 0, [MODEL_PERHAPS] = 0};
     for (uint64_t i = 0; i < own->block_count; i++) {
-        sure += own->blocks[i] == MODEL_DATA;
-        perhaps += own->blocks[i] == MODEL_PERHAPS;
-        holes += own->blocks[i] == MODEL_HOLE && i >= first && i < end;
+        of[own->blocks[i]]++;
+        own_of[own->blocks[i]] += i >= blocks.first && i < blocks.end;
     }
-    struct forecast forecast = {.erasures = own->erasures,
-                                .before = model_must(malloc(end - first))};
-    memcpy(forecast.before, own->blocks + first, end - first);
-    forecast.must_fail = quota > 0 && holes > 0 && sure + holes > quota;
-    forecast.may_fail = quota > 0 && perhaps + holes > 0 && sure + perhaps + holes > quota;
-    forecast.is_reserved = end - first <= FEW && sure + perhaps + holes <= reserved &&
-                           !is_entangled(run, (unsigned)range->instance);
-    space_doubt(run, (unsigned)range->instance, first, end, MODEL_DATA);
+    uint64_t holes = own_of[MODEL_HOLE];
+    uint64_t quota = model_value(&run->model, own->quota);
+    own->grown += holes;
+    struct forecast forecast = {.must_fail =
+                                    quota > 0 && holes > 0 && of[MODEL_DATA] + holes > quota,
+                                .grows = own_of[MODEL_DATA] < count,
+                                .is_small = count <= FEW,
+                                .most = of[MODEL_DATA] + of[MODEL_PERHAPS] + holes,
+                                .grown = own->grown,
+                                .erasures = own->erasures,
+                                .before = model_must(malloc(count))};
+    memcpy(forecast.before, own->blocks + blocks.first, count);
+    space_doubt(run, (unsigned)range->instance, blocks.first, blocks.end, MODEL_DATA);
     return forecast;
 }
 
@@ -100,23 +110,39 @@ static bool has_room(struct run *run) {
            info.available_bytes >= ROOM + run->plan.max_length;
 }
 
+/* The write failed. A block that it had in part may be one that another write changes. */
+static void put_back(struct model_instance *own, const struct range *range,
+                     const unsigned char *before) {
+    struct blocks blocks = blocks_of(range);
+    memcpy(own->blocks + blocks.first, before, blocks.end - blocks.first);
+    if (range->offset % LFSX_BLOCK_SIZE != 0)
+        own->blocks[blocks.first] = MODEL_PERHAPS;
+    if ((range->offset + range->length) % LFSX_BLOCK_SIZE != 0)
+        own->blocks[blocks.end - 1] = MODEL_PERHAPS;
+}
+
 void space_compare(struct run *run, const struct range *range, struct forecast *forecast,
                    enum status status) {
-    uint64_t first = range->offset / LFSX_BLOCK_SIZE;
-    uint64_t end = math_divide_up(range->offset + range->length, LFSX_BLOCK_SIZE);
+    struct model_instance *own = &run->model.instances[range->instance];
+    struct blocks blocks = blocks_of(range);
+    uint64_t quota = model_value(&run->model, own->quota);
+    bool undisturbed = own->erasures == forecast->erasures;
+    uint64_t most = forecast->most + own->grown - forecast->grown; /* a later one may be faster */
+    bool may_fail = quota > 0 && most > quota && (forecast->grows || !undisturbed);
+    bool is_reserved = forecast->is_small && most <= model_value(&run->model, own->reserved) &&
+                       !is_entangled(run, (unsigned)range->instance);
     if (status == STATUS_OK)
-        space_set(run, (unsigned)range->instance, first, end, MODEL_DATA);
+        space_set(run, (unsigned)range->instance, blocks.first, blocks.end, MODEL_DATA);
     else if (status == STATUS_NO_SPACE)
-        memcpy(run->model.instances[range->instance].blocks + first, forecast->before, end - first);
+        put_back(own, range, forecast->before);
     free(forecast->before);
     if (run->in_doubt)
         return;
-    bool undisturbed = run->model.instances[range->instance].erasures == forecast->erasures;
     if (status == STATUS_OK && forecast->must_fail && undisturbed)
         report_violation("a write went beyond its volume's quota");
-    if (status == STATUS_NO_SPACE && !forecast->may_fail && has_room(run))
+    if (status == STATUS_NO_SPACE && !may_fail && has_room(run))
         report_violation("no space for a write though there is room");
-    if (status == STATUS_NO_SPACE && !forecast->may_fail && forecast->is_reserved)
+    if (status == STATUS_NO_SPACE && !may_fail && is_reserved)
         report_violation("no space for a write though it was reserved");
 }
 
