@@ -2,7 +2,7 @@
 /* From records in the catalog to datasets and snapshots in memory. */
 #include "base/log.h"
 #include "base/mem.h"
-#include "storage/lfsx/catalog/catalog.h"
+#include "storage/lfsx/pool/catalog.h"
 #include "storage/lfsx/pool/pool.h"
 
 void catalog_take_settings(struct dataset *d, const struct disk_dataset *disk) {

@@ -16,8 +16,8 @@
 #ifndef STORAGE_LFSX_CATALOG_CATALOG_RECORDS_H
 #define STORAGE_LFSX_CATALOG_CATALOG_RECORDS_H
 
-#include "storage/lfsx/catalog/catalog.h"
-#include "storage/lfsx/share/records_key.h"
+#include "storage/lfsx/catalog/records_key.h"
+#include "storage/lfsx/pool/catalog.h"
 
 /* The attachment of its transactions' commits is their struct lfsx_transaction. */
 struct mvcc_store catalog_store(struct lfsx_pool *pool);

@@ -7,9 +7,9 @@
 #include "storage/lfsx/catalog/entry.h"
 #include "base/assert.h"
 #include "base/mem.h"
+#include "storage/lfsx/catalog/records_key.h"
 #include "storage/lfsx/format/values.h"
 #include "storage/lfsx/pool/pool.h"
-#include "storage/lfsx/share/records_key.h"
 
 union entry_value {
     struct disk_entry disk;

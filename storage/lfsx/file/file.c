@@ -17,8 +17,8 @@
 #include "base/log.h"
 #include "base/math.h"
 #include "base/mem.h"
+#include "storage/lfsx/file/inode.h"
 #include "storage/lfsx/pool/pool.h"
-#include "storage/lfsx/share/inode.h"
 
 #define PUNCH_EXTENTS 256u /* per update, so that nobody waits long for the lock */
 

@@ -3,7 +3,7 @@
 #ifndef STORAGE_LFSX_FILE_RESIZE_H
 #define STORAGE_LFSX_FILE_RESIZE_H
 
-#include "storage/lfsx/catalog/dataset.h"
+#include "storage/lfsx/pool/dataset.h"
 
 struct update_need;
 

@@ -22,7 +22,7 @@
 #include "base/log.h"
 #include "base/math.h"
 #include "base/mem.h"
-#include "storage/lfsx/catalog/catalog.h"
+#include "storage/lfsx/pool/catalog.h"
 #include "storage/lfsx/pool/pool.h"
 #include "storage/lfsx/snapshot/schedule.h"
 

@@ -5,9 +5,9 @@
 #include "base/math.h"
 #include "base/mem.h"
 #include "base/os.h"
+#include "storage/lfsx/file/inode.h"
 #include "storage/lfsx/format/values.h"
 #include "storage/lfsx/repair/share_mend.h"
-#include "storage/lfsx/share/inode.h"
 
 union value {
     struct disk_inode inode;

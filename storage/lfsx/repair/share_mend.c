@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/math.h"
 #include "base/os.h"
-#include "storage/lfsx/pool/open.h"
+#include "storage/lfsx/mount/open.h"
 
 static bool open_arrays(struct share_mend *mend) {
     struct {

@@ -11,9 +11,9 @@
 #ifndef STORAGE_LFSX_SHARE_RECORDS_H
 #define STORAGE_LFSX_SHARE_RECORDS_H
 
-#include "storage/lfsx/catalog/dataset.h"
-#include "storage/lfsx/share/inode.h"
-#include "storage/lfsx/share/records_key.h"
+#include "storage/lfsx/catalog/records_key.h"
+#include "storage/lfsx/file/inode.h"
+#include "storage/lfsx/pool/dataset.h"
 #include "storage/mvcc/mvcc.h"
 
 #define RECORDS_TOUCHES 4u /* inodes that one transaction may change besides its records */

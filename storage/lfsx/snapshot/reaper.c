@@ -9,8 +9,8 @@
 #include "storage/lfsx/snapshot/reaper.h"
 #include "base/log.h"
 #include "base/math.h"
-#include "storage/lfsx/catalog/catalog.h"
 #include "storage/lfsx/lfsx_snapshot.h"
+#include "storage/lfsx/pool/catalog.h"
 #include "storage/lfsx/pool/pool.h"
 
 /* What is to be freed: a snapshot, or else a whole dataset. */

@@ -3,7 +3,7 @@
 #ifndef STORAGE_LFSX_SNAPSHOT_SNAPSHOT_H
 #define STORAGE_LFSX_SNAPSHOT_SNAPSHOT_H
 
-#include "storage/lfsx/catalog/dataset.h"
+#include "storage/lfsx/pool/dataset.h"
 
 /* As lfsx_snapshot_create(), by a schedule and at a time (since 1970 UTC), without waiting: as
  * transaction_run() has it when it is quiet. */

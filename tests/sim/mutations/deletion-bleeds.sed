@@ -1,5 +1,5 @@
 # A deleted snapshot takes with it what older ones hold, too.
-# file: storage/lfsx/snapshot/dead.c
+# file: storage/lfsx/pool/dead.c
 # run: --mode random --seeds 1-30
 s/birth >= box->first_birth \&\& birth <= box->last_birth/birth <= box->last_birth/
 s/box->first_birth;$/0;/

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The keys of a tree's items as those of records: inode, type and offset, so that both have one
  * order. Pure functions; any context. */
-#ifndef STORAGE_LFSX_SHARE_RECORDS_KEY_H
-#define STORAGE_LFSX_SHARE_RECORDS_KEY_H
+#ifndef STORAGE_LFSX_CATALOG_RECORDS_KEY_H
+#define STORAGE_LFSX_CATALOG_RECORDS_KEY_H
 
 #include "storage/lfsx/format/node.h"
 #include "storage/mvcc/mvcc.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "storage/lfsx/share/records_key.h"
+#include "storage/lfsx/catalog/records_key.h"
 #include "base/assert.h"
 #include "base/endian.h"
 #include "base/mem.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The invariants stand in inode.h. */
-#include "storage/lfsx/share/inode.h"
+#include "storage/lfsx/file/inode.h"
 #include "base/assert.h"
 #include "base/math.h"
 #include "base/mem.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A pool's memory before anything is in it: what opening and formatting share. */
-#ifndef STORAGE_LFSX_POOL_OPEN_H
-#define STORAGE_LFSX_POOL_OPEN_H
+#ifndef STORAGE_LFSX_MOUNT_OPEN_H
+#define STORAGE_LFSX_MOUNT_OPEN_H
 
 #include "storage/lfsx/pool/pool.h"
 

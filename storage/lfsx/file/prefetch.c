@@ -6,7 +6,7 @@
  * 2. A thread that has begun to load pages ends all of them before it does anything else that may
  *    wait for more than the device.
  */
-#include "storage/lfsx/data/prefetch.h"
+#include "storage/lfsx/file/prefetch.h"
 #include "base/assert.h"
 #include "base/checksum.h"
 #include "base/math.h"

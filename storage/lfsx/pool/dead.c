@@ -6,7 +6,7 @@
  *    is not above it, and every dead sum is that of the items of its group.
  * 3. After a checkpoint nothing is left in pool->dead.
  */
-#include "storage/lfsx/snapshot/dead.h"
+#include "storage/lfsx/pool/dead.h"
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/math.h"

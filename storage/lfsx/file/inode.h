@@ -11,8 +11,8 @@
  * 3. data_blocks is the sum of the lengths of the inode's extents.
  * 4. While a file is open, struct file.size is its item's.
  */
-#ifndef STORAGE_LFSX_SHARE_INODE_H
-#define STORAGE_LFSX_SHARE_INODE_H
+#ifndef STORAGE_LFSX_FILE_INODE_H
+#define STORAGE_LFSX_FILE_INODE_H
 
 #include "base/status.h"
 #include "storage/lfsx/lfsx_format.h"

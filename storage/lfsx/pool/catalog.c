@@ -6,7 +6,7 @@
  * 1. Every dataset and every snapshot in memory has one record, and the other way round.
  * 2. Every live dataset has one name entry, and the two agree; no other dataset has one.
  */
-#include "storage/lfsx/catalog/catalog.h"
+#include "storage/lfsx/pool/catalog.h"
 #include "base/assert.h"
 #include "base/mem.h"
 #include "storage/lfsx/pool/pool.h"

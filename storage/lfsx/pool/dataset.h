@@ -3,14 +3,14 @@
  * Datasets and their snapshots in memory: one struct for each record in the catalog (catalog.h),
  * from the moment the pool is open.
  */
-#ifndef STORAGE_LFSX_CATALOG_DATASET_H
-#define STORAGE_LFSX_CATALOG_DATASET_H
+#ifndef STORAGE_LFSX_POOL_DATASET_H
+#define STORAGE_LFSX_POOL_DATASET_H
 
 #include "base/list.h"
 #include "storage/lfsx/file/file.h"
+#include "storage/lfsx/file/space.h"
 #include "storage/lfsx/lfsx_snapshot.h"
-#include "storage/lfsx/snapshot/dead.h"
-#include "storage/lfsx/space/space.h"
+#include "storage/lfsx/pool/dead.h"
 #include "storage/lfsx/tree/btree.h"
 
 #include <stdbool.h>

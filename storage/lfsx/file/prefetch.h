@@ -5,8 +5,8 @@
  * Nothing depends on it: a request that finds no place in the queue, no memory or an error is
  * dropped, and the reader reads for itself.
  */
-#ifndef STORAGE_LFSX_DATA_PREFETCH_H
-#define STORAGE_LFSX_DATA_PREFETCH_H
+#ifndef STORAGE_LFSX_FILE_PREFETCH_H
+#define STORAGE_LFSX_FILE_PREFETCH_H
 
 #include "base/status.h"
 

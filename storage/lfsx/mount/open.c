@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bringing a pool into memory and out of it again; what it tells about itself. */
-#include "storage/lfsx/pool/open.h"
+#include "storage/lfsx/mount/open.h"
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/math.h"

@@ -5,7 +5,7 @@
  * 2. tree.kept is the epoch of the newest snapshot that is not being deleted, 0 if there is none.
  * 3. A snapshot's clone_count is the number of datasets whose origin it is.
  */
-#include "storage/lfsx/catalog/dataset.h"
+#include "storage/lfsx/pool/dataset.h"
 #include "base/assert.h"
 #include "base/mem.h"
 #include "storage/lfsx/pool/pool.h"

@@ -6,8 +6,8 @@
  * What is free falls into three parts. The reserve is for checkpoints, for trim and deletion. What
  * volumes were promised and do not have yet is theirs. The rest is whose comes first.
  */
-#ifndef STORAGE_LFSX_SPACE_SPACE_H
-#define STORAGE_LFSX_SPACE_SPACE_H
+#ifndef STORAGE_LFSX_FILE_SPACE_H
+#define STORAGE_LFSX_FILE_SPACE_H
 
 #include "base/os.h"
 #include "base/status.h"

@@ -6,8 +6,8 @@
  * their dataset (docs/FORMAT.md, "Births, snapshots and clones"). A checkpoint moves all of them.
  * Everything here but dead_drain and dead_sum is called with pool->lock held exclusive.
  */
-#ifndef STORAGE_LFSX_SNAPSHOT_DEAD_H
-#define STORAGE_LFSX_SNAPSHOT_DEAD_H
+#ifndef STORAGE_LFSX_POOL_DEAD_H
+#define STORAGE_LFSX_POOL_DEAD_H
 
 #include "base/status.h"
 #include "storage/lfsx/tree/btree.h"

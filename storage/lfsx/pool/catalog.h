@@ -5,10 +5,10 @@
  * in two halves, as everything is (pool.h): first the look, which may give AGAIN, then, in an
  * update, what cannot fail. Lock exclusive for all but catalog_load().
  */
-#ifndef STORAGE_LFSX_CATALOG_CATALOG_H
-#define STORAGE_LFSX_CATALOG_CATALOG_H
+#ifndef STORAGE_LFSX_POOL_CATALOG_H
+#define STORAGE_LFSX_POOL_CATALOG_H
 
-#include "storage/lfsx/catalog/dataset.h"
+#include "storage/lfsx/pool/dataset.h"
 
 struct update_need;
 

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "storage/lfsx/format/values.h"
-#include "storage/lfsx/pool/open.h"
+#include "storage/lfsx/mount/open.h"
 
 static enum status validate(const struct lfsx_format_options *options) {
     size_t length = strlen(options->label);

@@ -14,12 +14,12 @@
  *   checkpoint_blocks      by what surely frees: trim, deletion, and what follows it
  *   nothing                by a checkpoint, without which nothing that was freed can be used
  */
-#include "storage/lfsx/space/space.h"
+#include "storage/lfsx/file/space.h"
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/math.h"
-#include "storage/lfsx/catalog/catalog.h"
 #include "storage/lfsx/lfsx_space.h"
+#include "storage/lfsx/pool/catalog.h"
 #include "storage/lfsx/pool/pool.h"
 
 #define RESERVE_SHARE 64u /* of the device is kept for checkpoint, delete and trim */
