@@ -5,7 +5,7 @@
  * and what is given up is reported.
  */
 #include "storage/lfsx/check/check_findings.h"
-#include "tests/storage/lfsx/sharescene.h"
+#include "tests/storage/lfsx/sharewrong.h"
 
 #define LOSSES_MAX 16u
 
@@ -117,10 +117,8 @@ static void counts(void **state) {
     (void)state;
     struct scene s;
     scene_start(&s);
-    scene_look_inode(&s, s.file);
-    s.value.inode.links = le32_make(3);
-    s.value.inode.data_blocks = le64_make(9);
-    scene_replace_inode(&s, s.file);
+    wrong_links(&s);
+    wrong_blocks(&s);
     assert_int_equal(mend(&s, CHECK_INODE_BLOCKS).count, 0);
     assert_whole(&s);
     end(&s);
@@ -130,9 +128,7 @@ static void sizes(void **state) {
     (void)state;
     struct scene s;
     scene_start(&s);
-    scene_look_inode(&s, s.file);
-    s.value.inode.size = le64_make(5000);
-    scene_replace_inode(&s, s.file);
+    wrong_size(&s);
     struct losses losses = mend(&s, CHECK_EXTENT_BEHIND_END);
     assert_int_equal(losses.count, 1);
     assert_int_equal(losses.all[0].kind, LFSX_LOSS_BYTES);
@@ -147,14 +143,12 @@ static void numbers(void **state) {
     struct scene s;
     char path[64];
     scene_start(&s);
-    scene_look_inode(&s, s.file);
-    s.value.inode.size = s.value.inode.data_blocks = le64_make(0);
-    scene_insert(&s, inode_key(s.link + 5000));
+    wrong_number(&s);
     assert_int_equal(mend(&s, CHECK_INODE_NUMBER).count, 0);
     assert_whole(&s);
-    numbered(path, "lost+found/#%llu", s.link + 5000);
-    assert_int_equal(resolve(&s, path), s.link + 5000);
-    assert_true(sharetest_create(&s.test, LFSX_ROOT, "new") > s.link + 5000);
+    numbered(path, "lost+found/#%llu", s.link + WRONG_NUMBER);
+    assert_int_equal(resolve(&s, path), s.link + WRONG_NUMBER);
+    assert_true(sharetest_create(&s.test, LFSX_ROOT, "new") > s.link + WRONG_NUMBER);
     end(&s);
 }
 
@@ -165,7 +159,7 @@ static void without_a_name(void **state) {
     struct scene s;
     char path[64];
     scene_start(&s);
-    scene_take(&s, scene_entry_key(s.directory));
+    wrong_no_name(&s);
     assert_int_equal(mend(&s, CHECK_INODE_LINKS).count, 0);
     numbered(path, "lost+found/#%llu", s.file);
     assert_int_equal(resolve(&s, path), s.file);
@@ -182,7 +176,7 @@ static void again(void **state) {
     uint64_t there = sharetest_mkdir(&s.test, LFSX_ROOT, "lost+found");
     numbered(path, "#%llu", s.file);
     uint64_t other = sharetest_create(&s.test, there, path);
-    scene_take(&s, scene_entry_key(s.directory));
+    wrong_no_name(&s);
     assert_int_equal(mend(&s, CHECK_INODE_LINKS).count, 0);
     numbered(path, "lost+found/#%llu", s.file);
     assert_int_equal(resolve(&s, path), other);
@@ -199,7 +193,7 @@ static void taken(void **state) {
     char path[64];
     scene_start(&s);
     uint64_t there = sharetest_create(&s.test, LFSX_ROOT, "lost+found");
-    scene_take(&s, scene_entry_key(s.directory));
+    wrong_no_name(&s);
     assert_int_equal(mend(&s, CHECK_INODE_LINKS).count, 0);
     assert_int_equal(resolve(&s, "lost+found"), there);
     numbered(path, "lost+found.1/#%llu", s.file);
@@ -212,12 +206,7 @@ static void names_of_nothing(void **state) {
     struct scene s;
     char path[64];
     scene_start(&s);
-    struct key key = scene_entry_key(s.directory);
-    scene_look(&s, &key);
-    s.value.entry.target = le64_make(s.link + 1000);
-    scene_begin(&s);
-    btree_replace(&scene_dataset_of(&s)->tree, &key, s.value.bytes, s.length);
-    scene_end_update(&s);
+    wrong_target(&s);
     struct losses losses = mend(&s, CHECK_ENTRY_WRONG);
     assert_int_equal(losses.count, 1);
     assert_int_equal(losses.all[0].kind, LFSX_LOSS_FILE);
@@ -233,12 +222,7 @@ static void names_of_another_kind(void **state) {
     (void)state;
     struct scene s;
     scene_start(&s);
-    struct key key = scene_entry_key(s.directory);
-    scene_look(&s, &key);
-    s.value.entry.kind = DISK_ENTRY_DIRECTORY;
-    scene_begin(&s);
-    btree_replace(&scene_dataset_of(&s)->tree, &key, s.value.bytes, s.length);
-    scene_end_update(&s);
+    wrong_kind(&s);
     assert_int_equal(mend(&s, CHECK_ENTRY_WRONG).count, 0);
     assert_whole(&s);
     end(&s);
@@ -248,10 +232,7 @@ static void hashes(void **state) {
     (void)state;
     struct scene s;
     scene_start(&s);
-    struct key key = scene_entry_key(s.directory);
-    scene_take(&s, key);
-    key.offset = 12345;
-    scene_insert(&s, key);
+    wrong_hash(&s);
     assert_int_equal(mend(&s, CHECK_NAME_HASH).count, 0);
     assert_whole(&s);
     end(&s);
@@ -285,9 +266,7 @@ static void another_parent(void **state) {
     (void)state;
     struct scene s;
     scene_start(&s);
-    scene_look_inode(&s, s.directory);
-    s.value.inode.parent = le64_make(s.file);
-    scene_replace_inode(&s, s.directory);
+    wrong_parent(&s);
     assert_int_equal(mend(&s, CHECK_ENTRY_WRONG).count, 0);
     assert_whole(&s);
     end(&s);
@@ -319,18 +298,7 @@ static void circles(void **state) {
     struct scene s;
     char path[64];
     scene_start(&s);
-    uint64_t inner = sharetest_mkdir(&s.test, s.directory, "inner");
-    struct key key = scene_entry_key(LFSX_ROOT);
-    scene_look(&s, &key);
-    if (le64_get(s.value.entry.target) != s.directory) { /* the other one */
-        key.offset++;
-        scene_look(&s, &key);
-    }
-    scene_take(&s, key);
-    scene_insert(&s, (struct key){.inode = inner, .type = DISK_TYPE_ENTRY, .offset = key.offset});
-    scene_look_inode(&s, s.directory);
-    s.value.inode.parent = le64_make(inner);
-    scene_replace_inode(&s, s.directory);
+    uint64_t inner = wrong_circle_of(&s);
     assert_int_equal(mend(&s, CHECK_INODE_UNREACHABLE).count, 0);
     numbered(path, "lost+found/#%llu/file", s.directory);
     assert_int_equal(resolve(&s, path), s.file);
@@ -343,7 +311,7 @@ static void no_root(void **state) {
     (void)state;
     struct scene s;
     scene_start(&s);
-    scene_take(&s, inode_key(LFSX_ROOT));
+    wrong_no_root(&s);
     assert_int_equal(mend(&s, CHECK_INODE_MISSING).count, 0);
     assert_whole(&s);
     end(&s);
@@ -380,7 +348,7 @@ static void no_file(void **state) {
     (void)state;
     struct scene s;
     scene_start(&s);
-    scene_take(&s, inode_key(s.file));
+    wrong_no_inode(&s);
     struct losses losses = mend(&s, CHECK_ITEM_STRAY);
     assert_int_equal(losses.count, 1);
     assert_int_equal(losses.all[0].kind, LFSX_LOSS_BYTES);
@@ -404,9 +372,7 @@ static void strays(void **state) {
     (void)state;
     struct scene s;
     scene_start(&s);
-    struct key key = {.inode = s.link, .type = DISK_TYPE_SYMLINK};
-    scene_look(&s, &key);
-    scene_insert(&s, (struct key){.inode = s.file, .type = DISK_TYPE_SYMLINK});
+    wrong_item(&s);
     assert_int_equal(mend(&s, CHECK_ITEM_STRAY).count, 0);
     assert_whole(&s);
     end(&s);
@@ -435,10 +401,7 @@ static void removed(void **state) {
     (void)state;
     struct scene s;
     scene_start(&s);
-    scene_take(&s, scene_entry_key(s.directory));
-    scene_look_inode(&s, s.file);
-    s.value.inode.links = le32_make(0);
-    scene_replace_inode(&s, s.file);
+    wrong_removal(&s);
     assert_int_equal(mend(&s, CHECK_INODE_ORPHAN).count, 0);
     struct lfsx_attributes a;
     assert_int_equal(resolve(&s, "lost+found"), 0);
@@ -454,10 +417,7 @@ static void attributes(void **state) {
     struct scene s;
     for (unsigned piece = 0; piece < 3; piece++) {
         scene_start(&s);
-        struct key key = {.inode = s.file, .type = DISK_TYPE_XATTR};
-        scene_look(&s, &key);
-        key.offset += piece;
-        scene_take(&s, key);
+        wrong_attribute(&s, piece);
         struct losses losses = mend(&s, CHECK_XATTR_PIECES);
         assert_int_equal(losses.count, 1);
         assert_int_equal(losses.all[0].kind, LFSX_LOSS_ATTRIBUTES);
@@ -477,7 +437,7 @@ static void targets(void **state) {
     struct scene s;
     for (unsigned piece = 0; piece < 3; piece++) {
         scene_start(&s);
-        scene_take(&s, (struct key){.inode = s.link, .type = DISK_TYPE_SYMLINK, .offset = piece});
+        wrong_link_target(&s, piece);
         struct losses losses = mend(&s, CHECK_SYMLINK_TARGET);
         assert_int_equal(losses.count, 1);
         assert_int_equal(losses.all[0].kind, LFSX_LOSS_FILE);
@@ -510,7 +470,7 @@ static void beside_snapshots(void **state) {
     scene_start(&s);
     assert_int_equal(lfsx_snapshot_create(s.test.pool, &share, 1, "before", 0), STATUS_OK);
     assert_int_equal(lfsx_clone_create(s.test.pool, share, "before", "clone"), STATUS_OK);
-    scene_take(&s, inode_key(s.file));
+    wrong_no_inode(&s);
     (void)mend(&s, CHECK_ITEM_STRAY);
     assert_content(&s, s.file, 26ull * LFSX_BLOCK_SIZE);
     struct lfsx_share *head = s.test.share;
@@ -530,8 +490,8 @@ static void with_a_journal(void **state) {
     struct scene s;
     char path[64];
     scene_start(&s);
-    scene_take(&s, inode_key(s.file));
-    scene_take(&s, scene_entry_key(s.directory));
+    wrong_no_inode(&s);
+    wrong_no_name(&s);
     assert_int_equal(pool_checkpoint_force(s.test.pool), STATUS_OK);
     scene_look_inode(&s, s.directory); /* as a template */
     s.value.inode.mode = le32_make(DISK_MODE_REGULAR | 0644u);
