@@ -349,14 +349,14 @@ enum status pool_commit(struct lfsx_pool *pool) {
     os_rwlock_unlock_shared(&pool->lock);
     if (pool_writable(pool) != STATUS_OK)
         return STATUS_IO;
+    /* One that could not read what it needed has changed nothing: it may succeed the next time. */
     enum status status = commit_until(pool, checkpoint, false);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         status = journal_commit(pool->journal, mark);
-    if (status == STATUS_NO_SPACE)
-        return pool_checkpoint(pool);
-    if (status == STATUS_IO)
-        pool_fail(pool, status, "the journal could not be written");
-    return status;
+        if (status == STATUS_IO)
+            pool_fail(pool, status, "the journal could not be written");
+    }
+    return status == STATUS_NO_SPACE ? pool_checkpoint(pool) : status;
 }
 
 enum status pool_checkpoint_force(struct lfsx_pool *pool) {
