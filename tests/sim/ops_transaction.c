@@ -10,6 +10,7 @@
 
 #define CHANGES_MAX 4u
 #define KEEP_NS 20000000000ull
+#define ATTEMPTS 3u
 
 enum change_kind {
     CREATE,
@@ -313,6 +314,21 @@ static void settle(struct run *run, uint32_t op, enum status status) {
         run->in_doubt = true; /* nothing but what has no name of its own */
 }
 
+/* A size that did not become durable has a closed end until it is asked for again. */
+static void ask_again(struct wish *wish) {
+    struct run *run = wish->run;
+    for (unsigned i = 0; i < wish->count; i++) {
+        const struct change *change = &wish->changes[i];
+        if (change->kind != ENLARGE ||
+            size_of(run, model_present(&run->model, change->name)) != change->value)
+            continue;
+        enum status status = STATUS_NO_MEMORY;
+        for (unsigned j = 0; j < ATTEMPTS && status == STATUS_NO_MEMORY; j++)
+            status = lfsx_volume_resize(run->pool, model_name(change->name), change->value, 0);
+        run->in_doubt |= status != STATUS_OK;
+    }
+}
+
 static void note_outcome(struct wish *wish, enum status status) {
     struct run *run = wish->run;
     for (unsigned i = 0; i < wish->count; i++) {
@@ -346,6 +362,8 @@ void op_transaction(struct run *run) {
         if (status == STATUS_OK)
             model_acknowledge(&run->model, op, run_now(run), true);
         settle(run, op, status);
+        if (status != STATUS_OK)
+            ask_again(&wish);
         note_outcome(&wish, status);
         run_expect(run, status, RUN_MAY(STATUS_NO_SPACE), "a transaction");
     }

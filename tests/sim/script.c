@@ -70,7 +70,7 @@ static void do_beginning(struct client *client) {
 void scene_make(struct scene *scene, const struct plan *plan, uint64_t seed, bool closed) {
     *scene = (struct scene){0};
     struct run run;
-    run_init(&run, plan, seed);
+    run_init(&run, plan, ~seed); /* what begins there must not draw the same */
     run.disk.delays = (struct sim_delays){0};
     run.script = do_beginning;
     run.close = closed;
