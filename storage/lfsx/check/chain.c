@@ -6,8 +6,8 @@
  */
 #include "storage/lfsx/check/check_internal.h"
 
-/* What a clone began with was walked with its origin; returns its epoch. */
-static uint64_t start(struct check *check, struct check_dataset *dataset) {
+/* What a clone began with was walked with its origin; returns its epoch, and its root. */
+static uint64_t start(struct check *check, struct check_dataset *dataset, struct pointer *root) {
     struct check_dataset origin;
     struct check_snapshot snapshot;
     if (dataset->origin == 0)
@@ -15,24 +15,32 @@ static uint64_t start(struct check *check, struct check_dataset *dataset) {
     if (dataset->state != DISK_DATASET_DELETING &&
         check_find_dataset(check, dataset->origin, &origin))
         dataset->incomplete |= origin.incomplete;
-    if (check_snapshot_origin(check, dataset, &snapshot))
+    if (check_snapshot_origin(check, dataset, &snapshot)) {
         dataset->size = snapshot.size;
+        *root = snapshot.tree.root;
+    }
     return dataset->origin_epoch;
 }
 
 static void walk(struct check *check, struct check_dataset *dataset) {
-    uint64_t since = start(check, dataset);
+    struct pointer older = {0};
+    uint64_t since = start(check, dataset, &older);
     for (uint64_t i = 0; check->failure == STATUS_OK && i < dataset->snapshot_count; i++) {
         struct check_snapshot snapshot = check_snapshot_get(check, dataset, i);
         if (snapshot.state != DISK_SNAPSHOT_LIVE)
             continue;
-        struct check_files files = {
-            .dataset = dataset, .snapshot = &snapshot, .root = &snapshot.tree, .since = since};
+        struct check_files files = {.dataset = dataset,
+                                    .snapshot = &snapshot,
+                                    .root = &snapshot.tree,
+                                    .since = since,
+                                    .older = older};
         check_files(check, &files);
         check_snapshot_put(check, dataset, i, &snapshot);
         since = snapshot.epoch;
+        older = snapshot.tree.root;
     }
-    struct check_files files = {.dataset = dataset, .root = &dataset->head, .since = since};
+    struct check_files files = {
+        .dataset = dataset, .root = &dataset->head, .since = since, .older = older};
     if (check->failure == STATUS_OK)
         check_files(check, &files);
 }

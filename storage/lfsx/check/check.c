@@ -136,6 +136,7 @@ static void release(struct check *check) {
     os_page_free(check->data, DISK_EXTENT_MAX * DISK_BLOCK_SIZE);
     for (unsigned level = 0; level <= DISK_LEVEL_MAX; level++)
         os_page_free(check->path[level], DISK_BLOCK_SIZE);
+    trail_release(&check->trail);
 }
 
 static void walk_datasets(struct check *check) {

@@ -17,6 +17,7 @@
 #include "base/math.h"
 #include "storage/lfsx/check/check_findings.h"
 #include "storage/lfsx/format/super.h"
+#include "storage/lfsx/format/trail.h"
 #include "storage/lfsx/lfsx.h"
 #include "storage/lfsx/spill/spill.h"
 
@@ -95,6 +96,7 @@ struct check {
 
     void *data;                                 /* DISK_EXTENT_MAX blocks, if data is checked */
     struct disk_node *path[DISK_LEVEL_MAX + 1]; /* pages, by level */
+    struct trail trail;                         /* in the tree next older than the one walked */
 };
 
 /* ---- check.c ---- */
@@ -136,7 +138,8 @@ struct check_tree {
     /* What was born then or before is in an older tree, too, which was walked already. 0: there is
      * none. */
     uint64_t since;
-    bool again; /* all of it was walked and found sound before: only to visit */
+    struct pointer older; /* root of that one; block 0: it is not known */
+    bool again;           /* all of it was walked and found sound before: only to visit */
     /* Called for every valid item, in ascending order. */
     void (*visit)(struct check_tree *tree, const struct item *item, uint64_t leaf);
     void *context;
@@ -206,9 +209,10 @@ struct check_files {
     struct check_dataset *dataset;
     const struct check_snapshot *snapshot; /* NULL: the live one */
     struct check_root *root;
-    uint64_t since;      /* as in struct check_tree */
-    uint64_t inode;      /* of the file that the last extent is of */
-    uint64_t next_block; /* of that, behind it */
+    uint64_t since;       /* as in struct check_tree, */
+    struct pointer older; /* too */
+    uint64_t inode;       /* of the file that the last extent is of */
+    uint64_t next_block;  /* of that, behind it */
     bool has_inode;
 };
 

@@ -177,6 +177,7 @@ void check_files(struct check *check, struct check_files *files) {
                               .root = files->root->root,
                               .epoch = snapshot == NULL ? check->super.epoch : snapshot->epoch,
                               .since = files->since,
+                              .older = files->older,
                               .visit = visit,
                               .context = files};
     check_tree_walk(&tree);

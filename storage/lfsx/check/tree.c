@@ -113,6 +113,38 @@ static void check_leaf(struct check_tree *tree, const struct disk_node *leaf) {
     }
 }
 
+/* Whether the older tree says of the node what this one does; it was found right there. */
+static bool is_in_older(struct check_tree *tree, const struct trail_step *step) {
+    struct check *check = tree->check;
+    struct trail_step older;
+    enum status status = trail_look(&check->trail, &step->bounds.low, step->pointer.level, &older);
+    return check_is_damage(check, status) && status == STATUS_OK && trail_is_same(&older, step);
+}
+
+/* A node that an older tree has is looked into again only where this tree says something else of
+ * it: then it, and the last nodes below it, which its keys end with. */
+static void check_shared_node(struct check_tree *tree, const struct pointer *pointer,
+                              const struct node_bounds *bounds) {
+    struct check *check = tree->check;
+    struct trail_step step = {*pointer, *bounds};
+    if (tree->dataset->state == DISK_DATASET_DELETING || is_in_older(tree, &step))
+        return;
+    while (check->failure == STATUS_OK) {
+        if (!geometry_is_data(&check->label.geometry, step.pointer.block, 1) ||
+            !read_node(tree, &step.pointer)) {
+            skip(tree);
+            return;
+        }
+        const struct disk_node *node = check->path[step.pointer.level];
+        check_bounds(tree, node, &step.bounds);
+        if (node->level == 0 || !step.bounds.has_high)
+            return;
+        unsigned last = node_count(node) - 1;
+        step.bounds = node_child_bounds(node, last, &step.bounds);
+        step.pointer = node_child(node, last);
+    }
+}
+
 /* Looks at one node; true if it is an inner one to go down into. */
 static bool enter(struct check_tree *tree, const struct pointer *pointer,
                   const struct node_bounds *bounds, const struct disk_node *parent) {
@@ -127,6 +159,7 @@ static bool enter(struct check_tree *tree, const struct pointer *pointer,
     if (check_tree_shares(tree, pointer->birth, pointer->block, 1)) {
         tree->is_alike |= !tree->begun;
         tree->begun = true;
+        check_shared_node(tree, pointer, bounds);
         return false;
     }
     bool is_new = tree->again || check_claim(check, pointer->block, 1, tree->name) > 0;
@@ -152,6 +185,7 @@ void check_tree_walk(struct check_tree *tree) {
     struct node_bounds everything = {.is_root = true};
     unsigned top = tree->root.level;
     unsigned level = top;
+    trail_follow(&check->trail, check->device, &tree->older);
     if (!enter(tree, &tree->root, &everything, NULL))
         return;
     steps[level] = (struct step){.bounds = everything};
