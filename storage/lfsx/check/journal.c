@@ -50,22 +50,43 @@ static enum status read_data(struct check *check, const struct write_record *rec
     return status;
 }
 
+/* What a search for the log's end met. */
+struct search {
+    struct check *check;
+    uint64_t unreadable; /* a data block that ended it; 0: none */
+};
+
+/* Whether the data of the record is there, as whoever opens the pool asks: a block that cannot be
+ * read may have been acknowledged. */
+static enum status verify(struct search *search, const struct write_record *record, void *page,
+                          bool *is) {
+    struct check *check = search->check;
+    enum status status = STATUS_OK;
+    for (uint64_t i = 0; *is && status == STATUS_OK && i < record->count; i++) {
+        status = read_data(check, record, i, page, is);
+        if (!check_is_damage(check, status))
+            return check->failure;
+        if (status != STATUS_OK)
+            search->unreadable = le64_get(record->blocks[i]);
+    }
+    return status;
+}
+
 /* A journal_intact. */
 static enum status is_intact(void *context, uint32_t type, const void *payload, uint32_t length,
                              bool *is) {
-    struct check *check = context;
+    struct search *search = context;
     struct write_record record;
-    struct check_dataset dataset;
     *is = true;
-    if (type != DISK_RECORD_WRITE || parse_write(check, payload, length, &record, &dataset) != NULL)
+    if (type != DISK_RECORD_WRITE ||
+        write_record_open(payload, length, &search->check->label.geometry, &record) != NULL)
         return STATUS_OK; /* there is nothing to verify */
     void *page = os_page_alloc(DISK_BLOCK_SIZE);
     if (page == NULL)
         return STATUS_NO_MEMORY;
-    for (uint64_t i = 0; *is && check->failure == STATUS_OK && i < record.count; i++)
-        (void)check_is_damage(check, read_data(check, &record, i, page, is));
+    enum status status = verify(search, &record, page, is);
     os_page_free(page, DISK_BLOCK_SIZE);
-    return check->failure;
+    return status;
 }
 
 static void check_data(struct check *check, const struct write_record *record,
@@ -149,9 +170,17 @@ static enum status visit(void *context, uint32_t type, const void *payload, uint
 }
 
 /* An unreadable or vanishing entry is damage; the machine's own trouble ends the check. */
-static void end_walk(struct check *check, enum status status, uint64_t block) {
+static void end_walk(struct check *check, enum status status, uint64_t block, uint64_t unreadable) {
     if (status == STATUS_OK || check->failure != STATUS_OK || !check_is_damage(check, status))
         return;
+    if (unreadable != 0) {
+        check_report(check, CHECK_JOURNAL_DAMAGED, unreadable,
+                     "data block %llu, which one of the last journal entries names, cannot be "
+                     "read: nobody knows whether the entry was acknowledged, and the pool does "
+                     "not open",
+                     (unsigned long long)unreadable);
+        return;
+    }
     check_report(check, CHECK_JOURNAL_DAMAGED, block,
                  status == STATUS_CORRUPT
                      ? "an acknowledged journal entry at block %llu is damaged: what it and later "
@@ -167,8 +196,9 @@ void check_journal(struct check *check) {
     memcpy(area.pool_uuid, check->label.pool_uuid, sizeof area.pool_uuid);
     const struct journal_position *from = &check->super.journal;
     struct journal_found found = {.end = *from};
-    enum status status = journal_find_end(&area, from, is_intact, check, &found);
+    struct search search = {.check = check};
+    enum status status = journal_find_end(&area, from, is_intact, &search, &found);
     if (status == STATUS_OK && !check->incomplete)
         status = journal_replay(&area, from, &found.end, visit, check);
-    end_walk(check, status, g->journal_start + found.end.block);
+    end_walk(check, status, g->journal_start + found.end.block, search.unreadable);
 }

@@ -30,30 +30,57 @@ static bool holds(struct repair *repair, const struct write_record *record, uint
            checksum_xxh64(repair->data, DISK_BLOCK_SIZE, 0) == le64_get(record->checksums[index]);
 }
 
+/* Where the log ends, and why it must be cut off there. */
+struct log_end {
+    struct repair *repair;
+    struct journal_position cut; /* what counts ends there */
+    struct journal_position end; /* and what can be read, there */
+    bool damaged;                /* it goes on, but cannot be read */
+    bool unreadable;             /* data cannot be read that the entry at the cut names */
+};
+
 /* A journal_intact: whether the data that the record names was written, as whoever opens the pool
- * asks. */
+ * asks. Of a block that cannot be read nobody knows; the log ends before it, too. */
 static enum status is_intact(void *context, uint32_t type, const void *payload, uint32_t length,
                              bool *is) {
-    struct repair *repair = context;
+    struct log_end *log = context;
+    struct repair *repair = log->repair;
     struct write_record record;
     *is = true;
     if (type != DISK_RECORD_WRITE ||
         write_record_open(payload, length, &repair->label.geometry, &record) != NULL)
         return STATUS_OK;
-    for (uint64_t i = 0; *is && repair->failure == STATUS_OK && i < record.count; i++)
-        *is = holds(repair, &record, i);
+    for (uint64_t i = 0; *is && repair->failure == STATUS_OK && i < record.count; i++) {
+        log->unreadable = !repair_read(repair, le64_get(record.blocks[i]), repair->data);
+        *is = !log->unreadable &&
+              checksum_xxh64(repair->data, DISK_BLOCK_SIZE, 0) == le64_get(record.checksums[i]);
+    }
     return repair->failure;
 }
 
-/* Where the log ends. OK also if that is before an entry that is damaged or cannot be read:
- * *damaged. */
-static enum status find_end(struct repair *repair, struct journal_position *end, bool *damaged) {
+/* A journal_intact. */
+static enum status is_any(void *context, uint32_t type, const void *payload, uint32_t length,
+                          bool *is) {
+    (void)context;
+    (void)type;
+    (void)payload;
+    (void)length;
+    *is = true;
+    return STATUS_OK;
+}
+
+static enum status find_end(struct repair *repair, struct log_end *log) {
     struct journal_area area = area_of(repair);
-    struct journal_found found = {.end = repair->super.journal};
-    enum status status = journal_find_end(&area, &repair->super.journal, is_intact, repair, &found);
-    *damaged = status == STATUS_CORRUPT || status == STATUS_IO;
-    *end = found.end;
-    return *damaged ? STATUS_OK : status;
+    const struct journal_position *from = &repair->super.journal;
+    struct journal_found found = {.end = *from};
+    *log = (struct log_end){.repair = repair};
+    enum status status = journal_find_end(&area, from, is_intact, log, &found);
+    log->damaged = status == STATUS_CORRUPT || status == STATUS_IO;
+    log->cut = found.end;
+    if (status == STATUS_OK && log->unreadable)
+        status = journal_find_end(&area, from, is_any, log, &found);
+    log->end = found.end;
+    return log->damaged ? STATUS_OK : status;
 }
 
 static enum status keep_record(void *context, uint32_t type, const void *payload, uint32_t length) {
@@ -69,11 +96,10 @@ static enum status keep_record(void *context, uint32_t type, const void *payload
 
 enum status repair_keep_journal(struct repair *repair) {
     struct journal_area area = area_of(repair);
-    struct journal_position end;
-    bool damaged;
-    enum status status = find_end(repair, &end, &damaged);
+    struct log_end log;
+    enum status status = find_end(repair, &log);
     if (status == STATUS_OK)
-        status = journal_replay(&area, &repair->super.journal, &end, keep_record, repair);
+        status = journal_replay(&area, &repair->super.journal, &log.end, keep_record, repair);
     return status;
 }
 
@@ -204,39 +230,39 @@ static enum status clear_from(struct repair *repair, const struct journal_positi
 }
 
 /* What the entries [cut, end) said did not happen; nor what a damaged one at the end did. */
-static enum status doubt(struct repair *repair, const struct journal_position *end, bool damaged) {
+static enum status doubt(struct repair *repair, const struct log_end *log) {
     struct journal_area area = area_of(repair);
     enum status status = STATUS_OK;
-    repair->cut_is_senseless = repair->cut.sequence < end->sequence;
-    if (repair->cut_is_senseless)
-        status = journal_replay(&area, &repair->cut, end, doubt_record, repair);
-    if (damaged)
+    bool is_senseless = repair->cut.sequence < log->cut.sequence;
+    if (repair->cut.sequence < log->end.sequence)
+        status = journal_replay(&area, &repair->cut, &log->end, doubt_record, repair);
+    if (log->damaged)
         repair_doubt_everything(repair, false);
-    repair->is_cut = damaged || repair->cut_is_senseless;
+    repair->cut_is = is_senseless      ? "in which a record makes no sense"
+                     : log->damaged    ? "which is damaged"
+                     : log->unreadable ? "which names data that cannot be read"
+                                       : NULL;
     return status == STATUS_OK ? repair->failure : status;
 }
 
 enum status repair_judge_journal(struct repair *repair) {
     struct journal_area area = area_of(repair);
-    struct journal_position end;
-    bool damaged;
-    enum status status = find_end(repair, &end, &damaged);
-    repair->cut = end;
+    struct log_end log;
+    enum status status = find_end(repair, &log);
+    repair->cut = log.cut;
     if (status == STATUS_OK && !repair_other(repair))
         status = repair->failure;
     if (status == STATUS_OK)
         status =
             journal_find_rejected(&area, &repair->super.journal, &repair->cut, makes_sense, repair);
-    return status == STATUS_OK ? doubt(repair, &end, damaged) : status;
+    return status == STATUS_OK ? doubt(repair, &log) : status;
 }
 
 enum status repair_cut_journal(struct repair *repair) {
-    enum status status = repair->is_cut ? clear_from(repair, &repair->cut) : STATUS_OK;
-    if (status == STATUS_OK && repair->is_cut)
+    enum status status = repair->cut_is != NULL ? clear_from(repair, &repair->cut) : STATUS_OK;
+    if (status == STATUS_OK && repair->cut_is != NULL)
         repair_say(repair,
                    "cut the journal off before entry %llu, %s: what it and later ones said is lost",
-                   (unsigned long long)repair->cut.sequence,
-                   repair->cut_is_senseless ? "in which a record makes no sense"
-                                            : "which is damaged");
+                   (unsigned long long)repair->cut.sequence, repair->cut_is);
     return status;
 }

@@ -125,7 +125,7 @@ struct repair {
     bool superblock_lost;              /* the newest one is */
     bool recount;                      /* the check did not trust some count */
     struct journal_position cut;       /* of the journal, */
-    bool is_cut, cut_is_senseless;     /* if it must be */
+    const char *cut_is;                /* why, of the entry there; NULL: it need not be cut */
     bool quiet;                        /* what is done now is only tried */
     bool dropped;                      /* datasets that were being deleted are gone */
     uint64_t scan_owner;               /* whose nodes the scan met last, */

@@ -171,11 +171,45 @@ static void nonsense_behind_damage(void **state) {
     corpus_end(&corpus);
 }
 
+/* A block of data that the newest entry names cannot be read: nobody knows whether it was
+ * acknowledged. The check says what whoever opens the pool says, and the entry is cut off; what it
+ * said, and no more, is doubtful. */
+static void unreadable_data(void **state) {
+    (void)state;
+    static struct corpus corpus;
+    struct chain chain;
+    struct disk_journal_record *record;
+    struct disk_record_write *write = NULL;
+    while (write == NULL) { /* the newest one may say of nothing but holes */
+        corpus_start(&corpus, KIND_JOURNAL);
+        find_chain(&corpus, &chain);
+        write = find_write(entry_of(&chain, chain.count - 1), &record);
+        if (write == NULL)
+            corpus_end(&corpus);
+    }
+    corpus.disk->unreadable[0] = le64_get(write->words[0]);
+
+    struct lfsx_pool *pool;
+    assert_int_equal(lfsx_pool_open(&corpus.disk->device, NULL, &pool), STATUS_IO);
+    struct pooltest_findings findings = {.quiet = true};
+    pooltest_check(corpus.disk, &findings);
+    assert_int_equal(findings.count, 1);
+    struct lfsx_repair_summary summary = corpus_repair(&corpus, LFSX_REPAIR_PREEN);
+    assert_true(summary.remaining > 0 && summary.actions == 0);
+    summary = corpus_repair(&corpus, LFSX_REPAIR_ALL);
+    assert_int_equal(summary.remaining, 0);
+    assert_true(corpus.reported_count > 0 && corpus.reported_count < VOLUMES * VOLUME_BLOCKS / 2);
+    corpus.disk->unreadable[0] = 0; /* it will be written, and can be read then */
+    corpus_verify(&corpus);
+    corpus_end(&corpus);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(journal),
         cmocka_unit_test(nonsense),
         cmocka_unit_test(nonsense_behind_damage),
+        cmocka_unit_test(unreadable_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
