@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/fuzz/everything.h"
 #include "storage/lfsx/lfsx_snapshot.h"
-#include "storage/lfsx/snapshot/reaper.h"
+#include "storage/lfsx/pool/reaper.h"
 #include "tests/fuzz/everything_share.h"
 
 #define BLOCKS (EVERYTHING_VOLUME_BYTES / LFSX_BLOCK_SIZE)

@@ -4,6 +4,7 @@
  * of SLOTS keys (2), how many or how large (1). The items are extents which name blocks that nobody
  * allocated, as in tests/storage/lfsx/tree/btree_model.c.
  */
+#include "storage/lfsx/file/holding.h"
 #include "storage/lfsx/lfsx.h"
 #include "storage/lfsx/pool/pool.h"
 #include "tests/fuzz/fuzz.h"

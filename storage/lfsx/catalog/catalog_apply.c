@@ -18,8 +18,10 @@
 #include "base/assert.h"
 #include "base/math.h"
 #include "base/mem.h"
+#include "storage/lfsx/catalog/catalog_load.h"
 #include "storage/lfsx/catalog/catalog_records.h"
 #include "storage/lfsx/catalog/transaction.h"
+#include "storage/lfsx/file/space.h"
 
 struct application {
     struct checkpoint_rider rider; /* if it takes snapshots */

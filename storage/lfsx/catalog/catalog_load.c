@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From records in the catalog to datasets and snapshots in memory. */
+#include "storage/lfsx/catalog/catalog_load.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "storage/lfsx/file/damage.h"
+#include "storage/lfsx/file/dataset_life.h"
+#include "storage/lfsx/file/space.h"
 #include "storage/lfsx/pool/catalog.h"
 #include "storage/lfsx/pool/pool.h"
 

@@ -4,6 +4,7 @@
  * keeps its record; of one that cannot, the transaction deletes the record with those of all its
  * snapshots, and what it held is freed by the reaper.
  */
+#include "storage/lfsx/catalog/deletion.h"
 #include "base/mem.h"
 #include "storage/lfsx/catalog/catalog_change.h"
 #include "storage/lfsx/lfsx_share.h"

@@ -6,6 +6,8 @@
  */
 #include "base/mem.h"
 #include "storage/lfsx/catalog/catalog_change.h"
+#include "storage/lfsx/file/damage.h"
+#include "storage/lfsx/file/dataset_life.h"
 #include "storage/lfsx/lfsx_share.h"
 
 /* A volume or share that there shall be. */

@@ -15,6 +15,7 @@
  */
 #include "base/assert.h"
 #include "storage/lfsx/catalog/catalog_change.h"
+#include "storage/lfsx/file/damage.h"
 #include "storage/lfsx/file/resize.h"
 
 struct wish {

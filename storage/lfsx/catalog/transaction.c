@@ -10,6 +10,7 @@
 #include "storage/lfsx/catalog/transaction.h"
 #include "base/assert.h"
 #include "base/os.h"
+#include "storage/lfsx/file/dataset_life.h"
 
 _Static_assert((unsigned)LFSX_READ_COMMITTED == (unsigned)MVCC_READ_COMMITTED, "isolation");
 _Static_assert((unsigned)LFSX_SNAPSHOT == (unsigned)MVCC_SNAPSHOT, "isolation");

@@ -3,6 +3,7 @@
  */
 #include "base/assert.h"
 #include "storage/lfsx/catalog/transaction.h"
+#include "storage/lfsx/pool/dataset.h"
 
 struct dataset *transaction_created(const struct lfsx_transaction *t, uint64_t id) {
     LIST_FOR_EACH(link, &t->notes) {

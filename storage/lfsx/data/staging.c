@@ -14,6 +14,7 @@
 #include "base/math.h"
 #include "base/mem.h"
 #include "storage/lfsx/data/throttle.h"
+#include "storage/lfsx/pool/dataset.h"
 #include "storage/lfsx/pool/pool.h"
 
 #define LARGE_BLOCKS 64u    /* 256 KiB: a write of this size goes to the device at once */

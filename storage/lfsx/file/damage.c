@@ -9,8 +9,10 @@
  *    record knows of. Its snapshots have trees of their own.
  * 2. What is not the device's fault (NO_MEMORY and so on) is no damage.
  */
+#include "storage/lfsx/file/damage.h"
 #include "base/log.h"
 #include "storage/lfsx/format/values.h"
+#include "storage/lfsx/pool/dataset.h"
 #include "storage/lfsx/pool/pool.h"
 
 struct look {

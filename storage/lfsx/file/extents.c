@@ -10,6 +10,8 @@
 #include "base/assert.h"
 #include "base/math.h"
 #include "base/mem.h"
+#include "storage/lfsx/file/file.h"
+#include "storage/lfsx/pool/dataset.h"
 #include "storage/lfsx/pool/pool.h"
 
 /* An extent taken out of its node. */

@@ -17,7 +17,10 @@
 #include "base/log.h"
 #include "base/math.h"
 #include "base/mem.h"
+#include "storage/lfsx/data/staging.h"
 #include "storage/lfsx/file/inode.h"
+#include "storage/lfsx/file/prefetch.h"
+#include "storage/lfsx/file/space.h"
 #include "storage/lfsx/pool/pool.h"
 
 #define PUNCH_EXTENTS 256u /* per update, so that nobody waits long for the lock */

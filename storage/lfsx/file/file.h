@@ -8,9 +8,8 @@
 
 #include "base/status.h"
 #include "storage/lfsx/data/data.h"
-#include "storage/lfsx/data/rangelock.h"
-#include "storage/lfsx/data/readahead.h"
 #include "storage/lfsx/lfsx.h"
+#include "storage/lfsx/pool/dataset.h"
 #include "storage/lfsx/tree/btree.h"
 
 #include <stdbool.h>
@@ -20,42 +19,10 @@ struct dataset;
 struct staging_room;
 struct update_need;
 
-struct file {
-    struct dataset *dataset;
-    struct btree *tree; /* the dataset's, or that of one of its snapshots; pool->lock */
-    uint64_t inode;
-    uint64_t size;           /* bytes, as its inode says; pool->lock */
-    uint64_t closed_from;    /* bytes from here on are not there yet; UINT64_MAX: all are */
-    bool read_only;          /* a snapshot's */
-    bool in_share;           /* updates keep its inode item (inode.h) */
-    const bool *stop;        /* what it holds is being freed, until this is true; NULL: it is not */
-    struct rangelock ranges; /* blocks that a write is under way to; of a share's file up to
-                                DISK_FILE_BLOCKS_MAX, and whoever makes it longer holds the block
-                                that it ended in, too */
-    struct readahead readahead;
-};
-
 void file_init(struct file *file, struct dataset *dataset, struct btree *tree, uint64_t inode);
 /* Nobody uses the file any more; its tree is still there, or nobody has read it since
  * prefetch_end(). */
 void file_destroy(struct file *file);
-
-/* Where reads and writes end. Any lock or none may be held. */
-static inline uint64_t file_end(const struct file *file) {
-    uint64_t size = __atomic_load_n(&file->size, __ATOMIC_ACQUIRE);
-    uint64_t closed_from = __atomic_load_n(&file->closed_from, __ATOMIC_ACQUIRE);
-    return size < closed_from ? size : closed_from;
-}
-
-/* The inode has another size now; what is new stays closed until file_open_end(). In an update. */
-static inline void file_set_size(struct file *file, uint64_t size) {
-    __atomic_store_n(&file->closed_from, file_end(file), __ATOMIC_RELEASE);
-    __atomic_store_n(&file->size, size, __ATOMIC_RELEASE);
-}
-/* The size is durable. Lock exclusive. */
-static inline void file_open_end(struct file *file) {
-    __atomic_store_n(&file->closed_from, UINT64_MAX, __ATOMIC_RELEASE);
-}
 
 /* ---- file.c: as lfsx.h says of a volume's; no lock held ---- */
 

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What keeps datasets and snapshots from being deleted while there are handles on them. */
+#include "storage/lfsx/file/holding.h"
 #include "base/assert.h"
 #include "base/mem.h"
+#include "storage/lfsx/file/damage.h"
+#include "storage/lfsx/pool/dataset.h"
 #include "storage/lfsx/pool/pool.h"
 
 /* NOT_FOUND, BUSY. Lock exclusive. */

@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/math.h"
 #include "base/mem.h"
+#include "storage/lfsx/pool/dataset.h"
 #include "storage/lfsx/pool/pool.h"
 
 struct key inode_key(uint64_t inode) {

@@ -11,6 +11,8 @@
 #include "base/checksum.h"
 #include "base/math.h"
 #include "base/mem.h"
+#include "storage/lfsx/file/file.h"
+#include "storage/lfsx/pool/dataset.h"
 #include "storage/lfsx/pool/pool.h"
 
 #define THREADS 2u

@@ -9,6 +9,7 @@
 #include "storage/lfsx/file/resize.h"
 #include "base/assert.h"
 #include "base/math.h"
+#include "storage/lfsx/file/file.h"
 #include "storage/lfsx/pool/pool.h"
 
 static const struct key inode_key = {.inode = DISK_ROOT_INODE, .type = DISK_TYPE_INODE};

@@ -5,49 +5,16 @@
  *    there, and pool->space.promised is the sum of all promises.
  * 2. Blocks are put in flight with pool->lock held shared: what an update was assured of is not
  *    taken away from it before it has it.
- *
- * What must be left free, from the top:
- *   reserve and promises   by what grows a volume, or the catalog
- *   3/4 of the reserve     by the data of a write that is entitled to it: it gives back as many
- *                          blocks as it takes, or takes what its volume was promised
- *   half of the reserve    by the nodes of such a write, and by a trim of what snapshots may hold
- *   checkpoint_blocks      by what surely frees: trim, deletion, and what follows it
- *   nothing                by a checkpoint, without which nothing that was freed can be used
  */
 #include "storage/lfsx/file/space.h"
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/math.h"
-#include "storage/lfsx/lfsx_space.h"
-#include "storage/lfsx/pool/catalog.h"
+#include "storage/lfsx/file/file.h"
+#include "storage/lfsx/pool/dataset.h"
 #include "storage/lfsx/pool/pool.h"
 
-#define RESERVE_SHARE 64u /* of the device is kept for checkpoint, delete and trim */
-#define RESERVE_MIN 96u
-#define DRAIN_BLOCKS 24u /* to move dead runs, one by one, to their trees */
-#define RESERVE_MAX 16384u
 #define NODE_SHARE 16u /* of data that is promised, for the nodes above it */
-
-uint64_t space_reserve(const struct lfsx_pool *pool) {
-    const struct geometry *geometry = &pool->allocator.geometry;
-    uint64_t share = (geometry->data_end - geometry->data_start) / RESERVE_SHARE;
-    uint64_t base = MATH_MIN(MATH_MAX(share, RESERVE_MIN), RESERVE_MAX);
-    return base + 2 * pool->catalog.nodes;
-}
-
-/* What a checkpoint may need: a copy of each node of the catalog. */
-static uint64_t checkpoint_blocks(const struct lfsx_pool *pool) {
-    return pool->catalog.nodes + (pool->dead.count > 0 ? DRAIN_BLOCKS : 0);
-}
-
-uint64_t space_keep(const struct lfsx_pool *pool, const struct update_need *need) {
-    if (pool->recovering || (need->frees && need->checkpoint))
-        return 0;
-    if (need->frees && !need->held)
-        return checkpoint_blocks(pool);
-    uint64_t reserve = space_reserve(pool);
-    return need->frees || need->entitled ? reserve / 2 : reserve + pool->space.promised;
-}
 
 /* What is promised to a dataset with so many blocks. */
 static uint64_t promise(uint64_t reserved, uint64_t blocks) {
@@ -114,7 +81,7 @@ static enum status take_locked(struct dataset *d, struct block_map *map,
     uint64_t had = promise_of(d, 0);
     uint64_t needed = gives_back(d) ? claim->growth : map->count;
     claim->entitled = needed == 0 || promise(needed, 0) <= had;
-    uint64_t reserve = space_reserve(pool);
+    uint64_t reserve = reserve_blocks(pool);
     uint64_t promised = pool->space.promised - had + promise_of(d, claim->growth);
     uint64_t keep = (claim->entitled ? reserve - reserve / 4 : reserve) + promised;
     enum status status = alloc_data(&pool->allocator, map->count, keep, map->blocks);
@@ -205,7 +172,7 @@ void space_cancel(struct file *f, const struct block_map *map, const struct spac
 static uint64_t usable(const struct lfsx_pool *pool) {
     struct allocator *allocator = (struct allocator *)(uintptr_t)&pool->allocator;
     uint64_t blocks = alloc_free_blocks(allocator) + alloc_pending_blocks(allocator);
-    uint64_t reserve = space_reserve(pool);
+    uint64_t reserve = reserve_blocks(pool);
     return blocks > reserve ? blocks - reserve : 0;
 }
 

@@ -19,22 +19,6 @@
 struct dataset;
 struct file;
 struct lfsx_pool;
-struct update_need;
-
-/* Of one dataset. Blocks. */
-struct dataset_space {
-    uint64_t quota, reserved; /* 0: none; pool->lock */
-    uint64_t in_flight;       /* growth of writes on their way; pool->space.lock and pool->lock
-                                 shared, or pool->lock exclusive */
-    uint64_t promised;        /* its part of pool->space.promised; guarded as that */
-    bool quota_told;          /* the log says that it is at its quota; as in_flight */
-};
-
-/* Of the pool. */
-struct pool_space {
-    struct os_mutex lock; /* below pool->lock */
-    uint64_t promised;    /* as in_flight: sum over all datasets */
-};
 
 /* What a write took. */
 struct space_claim {
@@ -42,13 +26,6 @@ struct space_claim {
     bool entitled;   /* it gives back as many blocks as it takes, or was promised them */
     bool beyond_quota;
 };
-
-/* Blocks that only updates which free space may use: what checkpoint, delete and trim need. Lock
- * shared or exclusive. */
-uint64_t space_reserve(const struct lfsx_pool *pool);
-
-/* How many free blocks an update must leave. Lock exclusive. */
-uint64_t space_keep(const struct lfsx_pool *pool, const struct update_need *need);
 
 /* Puts as many blocks in flight as the map has, for a write from `first` on; the caller holds the
  * range. NO_SPACE: the pool has no more to give, or the dataset is at its quota, which the log

@@ -2,6 +2,8 @@
 /* Volumes as clients use them: handles on the file of a dataset. */
 #include "base/format.h"
 #include "base/mem.h"
+#include "storage/lfsx/file/file.h"
+#include "storage/lfsx/file/holding.h"
 #include "storage/lfsx/pool/pool.h"
 
 enum status lfsx_volume_open(struct lfsx_pool *pool, const char *name,

@@ -5,7 +5,15 @@
 #include "base/log.h"
 #include "base/math.h"
 #include "base/mem.h"
+#include "storage/lfsx/catalog/catalog_load.h"
 #include "storage/lfsx/catalog/catalog_records.h"
+#include "storage/lfsx/data/staging.h"
+#include "storage/lfsx/file/damage.h"
+#include "storage/lfsx/file/dataset_life.h"
+#include "storage/lfsx/file/prefetch.h"
+#include "storage/lfsx/file/space.h"
+#include "storage/lfsx/mount/keeper.h"
+#include "storage/lfsx/snapshot/reap.h"
 
 #define CACHE_SHARE 4u /* of the memory that there is, */
 #define FREE_SHARE 2u  /* and at most this part of what is free */
@@ -21,7 +29,7 @@ static void init_locks(struct lfsx_pool *pool) {
     os_mutex_init(&pool->state_lock);
     os_condition_init(&pool->loaded);
     list_init(&pool->loads);
-    reaper_init(&pool->reaper);
+    reaper_init(&pool->reaper, reap);
 }
 
 static void destroy_locks(struct lfsx_pool *pool) {
@@ -152,7 +160,7 @@ static enum status start_threads(struct lfsx_pool *pool) {
     if (status == STATUS_OK && !pool->read_only)
         status = staging_start(pool);
     if (status == STATUS_OK && !pool->read_only)
-        status = pool_keeper_start(pool);
+        status = keeper_start(pool);
     if (status == STATUS_OK && !pool->read_only)
         status = reaper_start(pool);
     return status;
@@ -160,7 +168,7 @@ static enum status start_threads(struct lfsx_pool *pool) {
 
 static void stop_threads(struct lfsx_pool *pool) {
     reaper_stop(pool);
-    pool_keeper_stop(pool);
+    keeper_stop(pool);
     staging_stop(pool);
     prefetch_stop(pool);
 }

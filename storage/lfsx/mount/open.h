@@ -21,4 +21,12 @@ void pool_free(struct lfsx_pool *pool);
 enum status pool_open_to_mend(struct blockdev *device, const struct lfsx_open_options *options,
                               struct lfsx_pool **pool);
 
+/* ---- recover.c ---- */
+
+/* Replays the journal from the position in memory and leaves its end in *end. CORRUPT (also: a
+ * record makes no sense), IO, NO_MEMORY. *replayed says whether there was anything. */
+enum status pool_recover(struct lfsx_pool *pool, const struct journal_position *from,
+                         struct journal_position *end, bool *replayed);
+struct journal_area pool_journal_area(const struct lfsx_pool *pool);
+
 #endif

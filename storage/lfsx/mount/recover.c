@@ -14,8 +14,10 @@
 #include "base/log.h"
 #include "base/math.h"
 #include "base/mem.h"
+#include "storage/lfsx/file/damage.h"
+#include "storage/lfsx/file/file.h"
 #include "storage/lfsx/format/write_record.h"
-#include "storage/lfsx/pool/pool.h"
+#include "storage/lfsx/mount/open.h"
 #include "storage/lfsx/share/records.h"
 
 /* The file that a record is about. */

@@ -3,7 +3,7 @@
  * The catalog: the pool's tree of names, datasets, snapshots and settings. What of it is a record
  * changes by transactions (catalog_records.h). The rest is changed by checkpoints and the reaper,
  * in two halves, as everything is (pool.h): first the look, which may give AGAIN, then, in an
- * update, what cannot fail. Lock exclusive for all but catalog_load().
+ * update, what cannot fail. Lock exclusive for all.
  */
 #ifndef STORAGE_LFSX_POOL_CATALOG_H
 #define STORAGE_LFSX_POOL_CATALOG_H
@@ -23,18 +23,8 @@ union catalog_item {
     unsigned char bytes[sizeof(struct disk_dataset) + LFSX_NAME_MAX];
 };
 
-/* Makes a new dataset in memory what the item says of it that is a record (catalog_records.h). */
-void catalog_take_record(struct dataset *dataset, const struct disk_dataset *item);
-/* The same of what may change: its name, state and settings. */
-void catalog_take_settings(struct dataset *dataset, const struct disk_dataset *item);
-/* Gives it the rules of a schedule's item. */
-void catalog_take_schedule(struct dataset *dataset, const void *value, size_t length);
-
 /* The snapshot's item; returns its length. */
 uint16_t catalog_snapshot_item(const struct snapshot *snapshot, union catalog_item *item);
-
-/* Reads every record into pool->datasets. No lock held. CORRUPT (logged) and as pool_load(). */
-enum status catalog_load(struct lfsx_pool *pool);
 
 /* ---- the look ---- */
 

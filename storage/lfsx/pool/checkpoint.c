@@ -22,11 +22,10 @@
 #include "base/log.h"
 #include "base/math.h"
 #include "base/mem.h"
+#include "storage/lfsx/data/staging.h"
 #include "storage/lfsx/pool/catalog.h"
 #include "storage/lfsx/pool/pool.h"
-#include "storage/lfsx/snapshot/schedule.h"
 
-#define KEEPER_INTERVAL_NS 5000000000ull
 #define DISCARD_MIN_BLOCKS 64u /* smaller runs are not worth a command */
 #define WRITE_BATCH 64u        /* blocks */
 #define SLOW_DOWN_NS 1000000u  /* that long waits a change when no more nodes may become dirty */
@@ -425,37 +424,4 @@ void pool_throttle(struct lfsx_pool *pool) {
         wait_until_gathered(pool);
     else
         slow_down(pool);
-}
-
-static void keep(void *argument) {
-    struct lfsx_pool *pool = argument;
-    uint64_t rest = KEEPER_INTERVAL_NS;
-    os_mutex_lock(&pool->commit_lock);
-    while (!pool->closing) {
-        os_condition_wait(&pool->keeper_wake, &pool->commit_lock,
-                          MATH_MIN(rest, KEEPER_INTERVAL_NS));
-        os_mutex_unlock(&pool->commit_lock);
-        if (pool_writable(pool) == STATUS_OK) {
-            deletion_expire(pool);
-            rest = schedule_run(pool, os_wall_clock_ns());
-            (void)commit_until(pool, wanted_generation(pool), false);
-        }
-        os_mutex_lock(&pool->commit_lock);
-    }
-    os_mutex_unlock(&pool->commit_lock);
-}
-
-enum status pool_keeper_start(struct lfsx_pool *pool) {
-    return os_thread_start(&pool->keeper, "lfsx-keeper", keep, pool);
-}
-
-void pool_keeper_stop(struct lfsx_pool *pool) {
-    if (pool->keeper == NULL)
-        return;
-    os_mutex_lock(&pool->commit_lock);
-    pool->closing = true;
-    os_condition_broadcast(&pool->keeper_wake);
-    os_mutex_unlock(&pool->commit_lock);
-    os_thread_join(pool->keeper);
-    pool->keeper = NULL;
 }

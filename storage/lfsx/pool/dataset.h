@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Datasets and their snapshots in memory: one struct for each record in the catalog (catalog.h),
- * from the moment the pool is open.
+ * from the moment the pool is open; and their files while they are open.
  */
 #ifndef STORAGE_LFSX_POOL_DATASET_H
 #define STORAGE_LFSX_POOL_DATASET_H
 
 #include "base/list.h"
-#include "storage/lfsx/file/file.h"
-#include "storage/lfsx/file/space.h"
+#include "storage/lfsx/data/rangelock.h"
+#include "storage/lfsx/data/readahead.h"
 #include "storage/lfsx/lfsx_snapshot.h"
 #include "storage/lfsx/pool/dead.h"
+#include "storage/lfsx/pool/reserve.h"
 #include "storage/lfsx/tree/btree.h"
 
 #include <stdbool.h>
@@ -24,6 +25,39 @@ struct schedule {
     uint32_t count;
     struct lfsx_schedule_rule rules[LFSX_SCHEDULE_RULES_MAX];
 };
+
+/* A regular file of a dataset: what a volume is, and what a share holds many of (file/file.h). */
+struct file {
+    struct dataset *dataset;
+    struct btree *tree; /* the dataset's, or that of one of its snapshots; pool->lock */
+    uint64_t inode;
+    uint64_t size;           /* bytes, as its inode says; pool->lock */
+    uint64_t closed_from;    /* bytes from here on are not there yet; UINT64_MAX: all are */
+    bool read_only;          /* a snapshot's */
+    bool in_share;           /* updates keep its inode item (inode.h) */
+    const bool *stop;        /* what it holds is being freed, until this is true; NULL: it is not */
+    struct rangelock ranges; /* blocks that a write is under way to; of a share's file up to
+                                DISK_FILE_BLOCKS_MAX, and whoever makes it longer holds the block
+                                that it ended in, too */
+    struct readahead readahead;
+};
+
+/* Where reads and writes end. Any lock or none may be held. */
+static inline uint64_t file_end(const struct file *file) {
+    uint64_t size = __atomic_load_n(&file->size, __ATOMIC_ACQUIRE);
+    uint64_t closed_from = __atomic_load_n(&file->closed_from, __ATOMIC_ACQUIRE);
+    return size < closed_from ? size : closed_from;
+}
+
+/* The inode has another size now; what is new stays closed until file_open_end(). In an update. */
+static inline void file_set_size(struct file *file, uint64_t size) {
+    __atomic_store_n(&file->closed_from, file_end(file), __ATOMIC_RELEASE);
+    __atomic_store_n(&file->size, size, __ATOMIC_RELEASE);
+}
+/* The size is durable. Lock exclusive. */
+static inline void file_open_end(struct file *file) {
+    __atomic_store_n(&file->closed_from, UINT64_MAX, __ATOMIC_RELEASE);
+}
 
 struct dataset {
     struct lfsx_pool *pool;
@@ -79,30 +113,11 @@ struct snapshot {
     uint32_t clone_count;
 };
 
-/* What a handle is on: it cannot be deleted meanwhile. */
-struct holding {
-    struct dataset *dataset;
-    struct snapshot *snapshot; /* NULL: the live dataset */
-};
-
-/* A handle. */
-struct lfsx_volume {
-    struct holding holding;
-    struct file *file;
-};
-
 static inline struct snapshot *snapshot_of(struct list_node *link) {
     return LIST_CONTAINER(link, struct snapshot, link);
 }
 
-/* ---- dataset.c: memory; lock shared or exclusive, but for new and free ---- */
-
-/* NO_MEMORY: NULL. In no list. */
-struct dataset *dataset_new(struct lfsx_pool *pool);
-/* With all its snapshots. In no list. */
-void dataset_free(struct dataset *dataset);
-struct snapshot *snapshot_new(struct dataset *dataset);
-void snapshot_free(struct snapshot *snapshot);
+/* ---- dataset.c: memory; lock shared or exclusive ---- */
 
 /* The live dataset with the name, NULL if there is none. */
 struct dataset *dataset_find(struct lfsx_pool *pool, const char *name);
@@ -126,30 +141,5 @@ struct dead_box snapshot_box(const struct snapshot *snapshot);
  * exclusive. */
 void dataset_add_snapshot(struct dataset *dataset, struct snapshot *snapshot);
 void dataset_update_kept(struct dataset *dataset);
-
-/* ---- damage.c: no lock held unless it is said ---- */
-
-/* Whether an error means that something on the device cannot be read. */
-bool damage_is(enum status status);
-/* Reads the dataset's first inode; *size is a volume's. CHECKSUM, CORRUPT, IO, NO_MEMORY. */
-enum status damage_look(struct dataset *dataset, uint64_t *size);
-/* Nobody can open the dataset from now on, which the log says. Lock exclusive, or the pool is being
- * opened. For good: not even if its inode can be read again. */
-void damage_set(struct dataset *dataset, enum status cause, bool for_good);
-/* Whether it may be opened: CORRUPT, IO. Lock held. */
-enum status damage_status(const struct dataset *dataset);
-/* The same after another look, if it is damaged. It is held. */
-enum status damage_check(struct dataset *dataset);
-/* Whether the snapshot's first inode can be read: CORRUPT, IO (logged), NO_MEMORY. */
-enum status damage_check_snapshot(struct lfsx_pool *pool, uint64_t dataset, uint64_t epoch);
-
-/* ---- holding.c: no lock held ---- */
-
-/* Holds what is named "NAME" or "NAME@SNAPSHOT" and of that kind; its creation is durable then.
- * NOT_FOUND, BUSY (a volume that is being made smaller), CORRUPT and IO (it is damaged), and as
- * pool_commit(). */
-enum status holding_open(struct lfsx_pool *pool, const char *name, uint8_t kind,
-                         struct holding *holding);
-void holding_close(struct holding *holding);
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/math.h"
 #include "base/mem.h"
+#include "storage/lfsx/pool/dataset.h"
 #include "storage/lfsx/pool/pool.h"
 #include "storage/lfsx/tree/btree_internal.h"
 
@@ -252,7 +253,7 @@ static enum status drain_step(void *context, struct btree_cursor *cursor) {
 
 enum status dead_drain(struct lfsx_pool *pool) {
     os_rwlock_lock_shared(&pool->lock);
-    uint64_t reserve = space_reserve(pool);
+    uint64_t reserve = reserve_blocks(pool);
     uint64_t limit = MATH_MIN(LOG_MAX, reserve / 16);
     bool enough = pool->dead.count <= limit;
     os_rwlock_unlock_shared(&pool->lock);

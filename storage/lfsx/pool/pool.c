@@ -49,7 +49,7 @@ enum status pool_update_begin(struct lfsx_pool *pool, const struct update_need *
     enum status status = pool_writable(pool);
     if (status != STATUS_OK)
         return status;
-    uint64_t kept = space_keep(pool, need);
+    uint64_t kept = reserve_keep(pool, need);
     uint64_t free_blocks = alloc_free_blocks(&pool->allocator);
     if (free_blocks < kept || free_blocks - kept < need->nodes)
         return STATUS_NO_SPACE;

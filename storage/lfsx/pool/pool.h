@@ -20,20 +20,18 @@
 #include "base/os.h"
 #include "storage/journal/journal.h"
 #include "storage/lfsx/data/datacache.h"
-#include "storage/lfsx/data/staging.h"
-#include "storage/lfsx/file/file.h"
-#include "storage/lfsx/file/prefetch.h"
-#include "storage/lfsx/file/space.h"
 #include "storage/lfsx/format/super.h"
 #include "storage/lfsx/lfsx.h"
-#include "storage/lfsx/pool/dataset.h"
 #include "storage/lfsx/pool/dead.h"
-#include "storage/lfsx/snapshot/reaper.h"
+#include "storage/lfsx/pool/reaper.h"
+#include "storage/lfsx/pool/reserve.h"
 #include "storage/lfsx/space/alloc.h"
 #include "storage/lfsx/tree/btree.h"
 #include "storage/lfsx/tree/cache.h"
 
 struct mvcc;
+struct prefetcher;
+struct staging;
 
 struct lfsx_pool {
     struct blockdev *device;
@@ -165,10 +163,8 @@ enum status pool_commit(struct lfsx_pool *pool);
 enum status pool_checkpoint(struct lfsx_pool *pool);
 /* After a change: sees to it that dirty nodes do not outgrow the cache; may wait. No lock held. */
 void pool_throttle(struct lfsx_pool *pool);
-enum status pool_keeper_start(struct lfsx_pool *pool);
-/* There may be something to do before its rest is over. No lock held. */
+/* There may be something to do before the keeper's rest is over (mount/keeper.h). No lock held. */
 void pool_keeper_wake(struct lfsx_pool *pool);
-void pool_keeper_stop(struct lfsx_pool *pool);
 /* Writes a checkpoint even if nothing changed. No lock held. */
 enum status pool_checkpoint_force(struct lfsx_pool *pool);
 
@@ -199,18 +195,5 @@ enum status pool_writable(struct lfsx_pool *pool);
 /* Adds to a counter of pool->statistics. Any lock may be held. */
 #define POOL_COUNT(pool, counter, amount)                                                          \
     __atomic_fetch_add(&(pool)->statistics.counter, (amount), __ATOMIC_RELAXED)
-
-/* ---- recover.c ---- */
-
-/* Replays the journal from the position in memory and leaves its end in *end. CORRUPT (also: a
- * record makes no sense), IO, NO_MEMORY. *replayed says whether there was anything. */
-enum status pool_recover(struct lfsx_pool *pool, const struct journal_position *from,
-                         struct journal_position *end, bool *replayed);
-struct journal_area pool_journal_area(const struct lfsx_pool *pool);
-
-/* ---- deletion.c ---- */
-
-/* Gives up deleted volumes and shares that cannot be brought back any more. No lock held. */
-void deletion_expire(struct lfsx_pool *pool);
 
 #endif

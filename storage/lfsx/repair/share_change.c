@@ -5,8 +5,11 @@
 #include "base/math.h"
 #include "base/mem.h"
 #include "base/os.h"
+#include "storage/lfsx/file/file.h"
 #include "storage/lfsx/file/inode.h"
+#include "storage/lfsx/file/space.h"
 #include "storage/lfsx/format/values.h"
+#include "storage/lfsx/pool/dataset.h"
 #include "storage/lfsx/repair/share_mend.h"
 
 union value {

@@ -6,6 +6,7 @@
 #include "base/math.h"
 #include "base/os.h"
 #include "storage/lfsx/mount/open.h"
+#include "storage/lfsx/pool/dataset.h"
 
 static bool open_arrays(struct share_mend *mend) {
     struct {

@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/math.h"
+#include "storage/lfsx/file/file.h"
 #include "storage/lfsx/share/share.h"
 
 #define BATCH 64u /* items that one transaction removes */

@@ -10,6 +10,9 @@
  */
 #include "base/math.h"
 #include "base/mem.h"
+#include "storage/lfsx/data/staging.h"
+#include "storage/lfsx/file/file.h"
+#include "storage/lfsx/file/prefetch.h"
 #include "storage/lfsx/share/share.h"
 
 #define ZERO_PIECE (4u << 20) /* bytes that one step of lfsx_file_zero() writes */

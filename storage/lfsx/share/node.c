@@ -2,6 +2,7 @@
 /* Open files of a share: who has what open, and when it may go. The invariants stand in share.h. */
 #include "base/assert.h"
 #include "base/mem.h"
+#include "storage/lfsx/file/file.h"
 #include "storage/lfsx/share/share.h"
 
 static struct list_node *bucket_of(struct share *share, uint64_t inode) {

@@ -18,6 +18,7 @@
 #define STORAGE_LFSX_SHARE_SHARE_H
 
 #include "storage/lfsx/catalog/entry.h"
+#include "storage/lfsx/file/holding.h"
 #include "storage/lfsx/format/values.h"
 #include "storage/lfsx/lfsx_share.h"
 #include "storage/lfsx/pool/pool.h"

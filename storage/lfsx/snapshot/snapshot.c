@@ -6,6 +6,8 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "storage/lfsx/catalog/catalog_change.h"
+#include "storage/lfsx/file/damage.h"
+#include "storage/lfsx/file/dataset_life.h"
 
 /* A snapshot of several volumes. */
 struct taking {

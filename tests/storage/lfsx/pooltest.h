@@ -3,7 +3,9 @@
 #ifndef TESTS_STORAGE_LFSX_POOLTEST_H
 #define TESTS_STORAGE_LFSX_POOLTEST_H
 
+#include "storage/lfsx/file/holding.h"
 #include "storage/lfsx/lfsx.h"
+#include "storage/lfsx/mount/keeper.h"
 #include "storage/lfsx/pool/pool.h"
 #include "tests/storage/lfsx/ramdisk.h"
 #include "tests/storage/lfsx/random.h"

@@ -15,7 +15,7 @@ static struct lfsx_pool *pool;
 /* No schedule takes a snapshot behind the test's back. */
 static void open_pool(void) {
     pool = pooltest_open(disk);
-    pool_keeper_stop(pool);
+    keeper_stop(pool);
 }
 
 static void start(uint32_t volumes) {

@@ -82,7 +82,7 @@ static struct lfsx_pool *pool;
 
 static void open_pool(void) {
     pool = pooltest_open(disk);
-    pool_keeper_stop(pool); /* nothing happens that the test does not ask for */
+    keeper_stop(pool); /* nothing happens that the test does not ask for */
 }
 
 static void start(void) {

@@ -88,7 +88,7 @@ static void open_damaged(uint64_t block) {
     close_pool();
     flip(block);
     pool = pooltest_open(disk);
-    pool_keeper_stop(pool);
+    keeper_stop(pool);
 }
 
 static void on_finding(void *context, const struct lfsx_finding *finding) {
@@ -301,7 +301,7 @@ static void a_schedule_leaves_it_alone(void **state) {
     (void)state;
     static const struct lfsx_schedule_rule rule = {SECOND, 2};
     setup();
-    pool_keeper_stop(pool);
+    keeper_stop(pool);
     assert_int_equal(lfsx_schedule_set(pool, "alpha", &rule, 1), STATUS_OK);
     assert_int_equal(lfsx_schedule_set(pool, "beta", &rule, 1), STATUS_OK);
     for (uint64_t i = 0; i < 2; i++) {
@@ -323,7 +323,7 @@ static void a_schedule_leaves_it_alone(void **state) {
     close_pool();
     repair();
     pool = pooltest_open(disk);
-    pool_keeper_stop(pool);
+    keeper_stop(pool);
     assert_reads("alpha", 1);
     end();
 }

@@ -23,7 +23,7 @@ static void setup(void) {
     disk = ramdisk_create(24ull << 20);
     pooltest_format(disk, 1, 1 << 20);
     pool = pooltest_open(disk);
-    pool_keeper_stop(pool);
+    keeper_stop(pool);
 }
 
 static void teardown(void) {
@@ -35,7 +35,7 @@ static void teardown(void) {
 static void open_again(void) {
     assert_int_equal(lfsx_pool_close(pool), STATUS_OK);
     pool = pooltest_open(disk);
-    pool_keeper_stop(pool);
+    keeper_stop(pool);
 }
 
 static void write_one(const char *name, unsigned char byte) {

@@ -19,7 +19,7 @@ static struct lfsx_pool *pool;
 /* The schedule is run by the test, at times of its own. */
 static void open_pool(void) {
     pool = pooltest_open(disk);
-    pool_keeper_stop(pool);
+    keeper_stop(pool);
 }
 
 static void setup(uint32_t volumes) {

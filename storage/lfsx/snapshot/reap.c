@@ -6,9 +6,12 @@
  * 2. Of a dataset, snapshots go first: when its tree is taken apart nothing holds any of it.
  * 3. Each step is an update that leaves less to do, and a state that can be gone on from.
  */
-#include "storage/lfsx/snapshot/reaper.h"
+#include "storage/lfsx/snapshot/reap.h"
 #include "base/log.h"
 #include "base/math.h"
+#include "storage/lfsx/file/damage.h"
+#include "storage/lfsx/file/dataset_life.h"
+#include "storage/lfsx/file/prefetch.h"
 #include "storage/lfsx/lfsx_snapshot.h"
 #include "storage/lfsx/pool/catalog.h"
 #include "storage/lfsx/pool/pool.h"
@@ -143,19 +146,12 @@ static bool next_job(struct lfsx_pool *pool, struct job *job) {
     return job->dataset != NULL;
 }
 
-static bool is_closing(struct reaper *reaper) {
-    os_mutex_lock(&reaper->lock);
-    bool closing = reaper->closing;
-    os_mutex_unlock(&reaper->lock);
-    return closing;
-}
-
 static enum status run_job(struct lfsx_pool *pool, struct job *job) {
     pool_step *step = job->snapshot != NULL ? snapshot_step : dataset_step;
     prefetch_end(job->snapshot != NULL ? &job->snapshot->file : &job->dataset->file);
     enum status status = STATUS_OK;
     while (status == STATUS_OK && !job->finished) {
-        if (is_closing(&pool->reaper))
+        if (reaper_is_closing(&pool->reaper))
             return STATUS_SHUTDOWN;
         status = pool_change_background(pool, step, job);
         if (status == STATUS_OK)
@@ -182,7 +178,7 @@ static void leave(struct dataset *d, enum status status) {
                 pool->device->name, (unsigned long long)d->id, status_text(status));
 }
 
-static void work(struct lfsx_pool *pool) {
+void reap(struct lfsx_pool *pool) {
     struct job job;
     enum status status = STATUS_OK;
     while (status == STATUS_OK && next_job(pool, &job)) {
@@ -199,76 +195,7 @@ static void work(struct lfsx_pool *pool) {
                     pool->device->name, status_text(status));
 }
 
-static void reap(void *argument) {
-    struct lfsx_pool *pool = argument;
-    struct reaper *reaper = &pool->reaper;
-    os_mutex_lock(&reaper->lock);
-    while (!reaper->closing) {
-        if (!reaper->wanted) {
-            os_condition_wait(&reaper->wake, &reaper->lock, OS_FOREVER);
-            continue;
-        }
-        reaper->wanted = false;
-        reaper->working = true;
-        os_mutex_unlock(&reaper->lock);
-        work(pool);
-        os_mutex_lock(&reaper->lock);
-        reaper->working = false;
-        os_condition_broadcast(&reaper->idle);
-    }
-    os_mutex_unlock(&reaper->lock);
-}
-
-void reaper_init(struct reaper *reaper) {
-    os_mutex_init(&reaper->lock);
-    os_condition_init(&reaper->wake);
-    os_condition_init(&reaper->idle);
-}
-
-void reaper_destroy(struct reaper *reaper) {
-    os_mutex_destroy(&reaper->lock);
-    os_condition_destroy(&reaper->wake);
-    os_condition_destroy(&reaper->idle);
-}
-
-enum status reaper_start(struct lfsx_pool *pool) {
-    pool->reaper.wanted = true;
-    return os_thread_start(&pool->reaper.thread, "lfsx-reaper", reap, pool);
-}
-
-void reaper_stop(struct lfsx_pool *pool) {
-    struct reaper *reaper = &pool->reaper;
-    if (reaper->thread == NULL)
-        return;
-    os_mutex_lock(&reaper->lock);
-    reaper->closing = true;
-    os_condition_broadcast(&reaper->wake);
-    os_condition_broadcast(&reaper->idle);
-    os_mutex_unlock(&reaper->lock);
-    os_thread_join(reaper->thread);
-    reaper->thread = NULL;
-}
-
-void reaper_wake(struct lfsx_pool *pool) {
-    os_mutex_lock(&pool->reaper.lock);
-    pool->reaper.wanted = true;
-    os_condition_signal(&pool->reaper.wake);
-    os_mutex_unlock(&pool->reaper.lock);
-}
-
-void reaper_settle(struct lfsx_pool *pool) {
-    struct reaper *reaper = &pool->reaper;
-    if (reaper->thread == NULL) {
-        work(pool);
-        return;
-    }
-    os_mutex_lock(&reaper->lock);
-    while ((reaper->wanted || reaper->working) && !reaper->closing)
-        os_condition_wait(&reaper->idle, &reaper->lock, OS_FOREVER);
-    os_mutex_unlock(&reaper->lock);
-}
-
 enum status lfsx_pool_settle(struct lfsx_pool *pool) {
     reaper_settle(pool);
-    return is_closing(&pool->reaper) ? STATUS_SHUTDOWN : pool_commit(pool);
+    return reaper_is_closing(&pool->reaper) ? STATUS_SHUTDOWN : pool_commit(pool);
 }
