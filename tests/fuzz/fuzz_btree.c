@@ -143,8 +143,8 @@ static enum status floor_step(void *context, struct btree_cursor *cursor) {
 
 static void forget(struct tree *tree) {
     os_rwlock_lock_exclusive(&tree->pool->lock);
-    LIST_FOR_EACH_SAFE(link, &tree->pool->cache.clean)
-    cache_drop(&tree->pool->cache, LIST_CONTAINER(link, struct cached_node, link));
+    LIST_FOR_EACH_SAFE(link, &tree->pool->forest.cache.clean)
+    cache_drop(&tree->pool->forest.cache, LIST_CONTAINER(link, struct cached_node, link));
     os_rwlock_unlock_exclusive(&tree->pool->lock);
 }
 

@@ -191,12 +191,12 @@ static void create(struct lfsx_transaction *t, uint64_t id, const struct disk_da
     struct lfsx_pool *pool = d->pool;
     ASSERT(id < pool->next_dataset && dataset_find_id(pool, id) == NULL);
     catalog_take_record(d, record);
-    d->birth = pool->epoch;
-    d->created_in = pool->generation;
+    d->birth = pool->forest.epoch;
+    d->created_in = pool->forest.generation;
     if (d->origin_id != 0) {
         share_tree(d);
     } else {
-        btree_create(&d->tree, pool, d->id);
+        btree_create(&d->tree, &pool->forest, d->id);
         insert_inode(d);
     }
     resizing_create(t, d);
@@ -242,7 +242,7 @@ static void change_dataset(struct lfsx_transaction *t, const struct walk *walk) 
 /* The snapshot is what its dataset is. */
 static void picture(struct snapshot *s) {
     const struct dataset *d = s->dataset;
-    ASSERT(s->epoch == d->pool->epoch);
+    ASSERT(s->epoch == d->pool->forest.epoch);
     s->tree = d->tree;
     s->tree.dataset = NULL;
     s->tree.kept = 0;
@@ -369,7 +369,7 @@ static void seal(struct lfsx_pool *pool, const struct walk *walk) {
     if (walk->change->kind != MVCC_INSERT)
         return;
     if (walk->key.type == DISK_TYPE_DATASET && d->origin != NULL &&
-        d->origin->epoch == pool->epoch) {
+        d->origin->epoch == pool->forest.epoch) {
         share_root(d, d->origin);
         catalog_store_dataset(d);
     }
@@ -385,7 +385,7 @@ static void ride_seal(struct checkpoint_rider *rider) {
     struct walk walk = {.application = a};
     while (walk_next(&walk))
         seal(a->pool, &walk);
-    a->pool->epoch++;
+    a->pool->forest.epoch++;
     a->done = true;
 }
 

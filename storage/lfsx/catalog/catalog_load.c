@@ -135,7 +135,7 @@ static enum status load_snapshots(struct dataset *d) {
             return STATUS_NO_MEMORY;
         s->epoch = epoch;
         enum status status = pool_look(d->pool, look_snapshot, s);
-        if (status == STATUS_OK && s->epoch >= d->pool->epoch)
+        if (status == STATUS_OK && s->epoch >= d->pool->forest.epoch)
             status = STATUS_CORRUPT;
         if (status != STATUS_OK) {
             snapshot_free(s);
@@ -165,7 +165,7 @@ static enum status load_dataset(struct lfsx_pool *pool, uint64_t id, struct data
         return STATUS_NO_MEMORY;
     d->id = id;
     enum status status = pool_look(pool, look_dataset, d);
-    if (status == STATUS_OK && (d->id >= pool->next_dataset || d->birth > pool->epoch))
+    if (status == STATUS_OK && (d->id >= pool->next_dataset || d->birth > pool->forest.epoch))
         status = STATUS_CORRUPT; /* the next one to be created would meet it */
     if (status == STATUS_OK)
         status = find_origin(d);

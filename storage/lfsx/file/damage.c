@@ -29,7 +29,7 @@ bool damage_is(enum status status) {
 static enum status look_root(struct look *look, struct btree *tree, struct btree_cursor *cursor) {
     struct key key = {.inode = DISK_ROOT_INODE, .type = DISK_TYPE_INODE};
     enum status status = btree_find(tree, &key, cursor);
-    bool mended = look->dataset->kind == DISK_DATASET_SHARE && tree->pool->mending;
+    bool mended = look->dataset->kind == DISK_DATASET_SHARE && look->dataset->pool->mending;
     if (mended && (status == STATUS_OK || status == STATUS_NOT_FOUND))
         return STATUS_OK;
     if (status != STATUS_OK)

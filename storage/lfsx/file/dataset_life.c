@@ -9,8 +9,8 @@ struct dataset *dataset_new(struct lfsx_pool *pool) {
     if (d == NULL)
         return NULL;
     d->pool = pool;
-    d->tree = (struct btree){.pool = pool, .dataset = d};
-    d->dead = (struct btree){.pool = pool};
+    d->tree = (struct btree){.forest = &pool->forest, .dataset = d};
+    d->dead = (struct btree){.forest = &pool->forest};
     list_init(&d->link);
     list_init(&d->snapshots);
     file_init(&d->file, d, &d->tree, DISK_ROOT_INODE);

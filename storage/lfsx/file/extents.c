@@ -192,7 +192,7 @@ static void punch_extent(struct file *file, const struct extent *extent, uint64_
 }
 
 void extents_punch(struct file *file, uint64_t first, uint64_t count) {
-    ASSERT(file->dataset->pool->updating);
+    ASSERT(file->dataset->pool->forest.updating);
     uint64_t end = first + count;
     for (uint64_t at = first; at < end;) {
         struct btree_cursor cursor;
@@ -233,14 +233,14 @@ static bool merge_left(struct file *file, const struct extent *run) {
 }
 
 void extents_add(struct file *file, uint64_t first, const struct block_map *map) {
-    ASSERT(file->dataset->pool->updating);
+    ASSERT(file->dataset->pool->forest.updating);
     for (uint64_t i = 0; i < map->count;) {
         uint64_t start = i++;
         while (continues(map, start, i))
             i++;
         struct extent run = {.first = first + start, .count = i - start};
         run.disk = (struct disk_extent){.block = le64_make(map->blocks[start]),
-                                        .birth = le64_make(file->dataset->pool->epoch),
+                                        .birth = le64_make(file->dataset->pool->forest.epoch),
                                         .block_count = le32_make((uint32_t)run.count),
                                         .stored_blocks = le32_make((uint32_t)run.count)};
         for (uint64_t j = 0; j < run.count; j++)

@@ -51,7 +51,7 @@ enum status inode_prefetch(struct file *file, struct btree_cursor *cursor,
 }
 
 void inode_content_changed(struct file *file, uint64_t added, uint64_t end, uint64_t now_ns) {
-    ASSERT(file->dataset->pool->updating);
+    ASSERT(file->dataset->pool->forest.updating);
     struct btree_cursor cursor;
     struct disk_inode item;
     enum status status = inode_look(file->tree, file->inode, &item, &cursor);

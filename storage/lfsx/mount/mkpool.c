@@ -42,14 +42,14 @@ static enum status fill_empty(struct lfsx_pool *pool) {
     if (status != STATUS_OK)
         return status;
     pool->next_dataset = DISK_FIRST_DATASET;
-    pool->epoch = 1;
-    pool->generation = 1;
+    pool->forest.epoch = 1;
+    pool->forest.generation = 1;
     pool->journal_start = (struct journal_position){.sequence = 1};
     struct update_need need = {.nodes = 1, .frees = true};
     os_rwlock_lock_exclusive(&pool->lock);
     status = pool_update_begin(pool, &need);
     if (status == STATUS_OK) {
-        btree_create(&pool->catalog, pool, DISK_OWNER_CATALOG);
+        btree_create(&pool->catalog, &pool->forest, DISK_OWNER_CATALOG);
         pool_update_end(pool);
     }
     os_rwlock_unlock_exclusive(&pool->lock);

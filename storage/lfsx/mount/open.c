@@ -18,7 +18,7 @@
 #define CACHE_SHARE 4u /* of the memory that there is, */
 #define FREE_SHARE 2u  /* and at most this part of what is free */
 
-static void init_locks(struct lfsx_pool *pool) {
+static void init_locks(struct lfsx_pool *pool, const char *name) {
     os_rwlock_init(&pool->lock);
     os_mutex_init(&pool->space.lock);
     os_mutex_init(&pool->grow_lock);
@@ -26,6 +26,7 @@ static void init_locks(struct lfsx_pool *pool) {
     os_mutex_init(&pool->commit_lock);
     os_condition_init(&pool->commit_done);
     os_condition_init(&pool->keeper_wake);
+    latch_init(&pool->latch, name);
     os_mutex_init(&pool->state_lock);
     os_condition_init(&pool->loaded);
     list_init(&pool->loads);
@@ -40,6 +41,7 @@ static void destroy_locks(struct lfsx_pool *pool) {
     os_mutex_destroy(&pool->commit_lock);
     os_condition_destroy(&pool->commit_done);
     os_condition_destroy(&pool->keeper_wake);
+    latch_destroy(&pool->latch);
     os_mutex_destroy(&pool->state_lock);
     os_condition_destroy(&pool->loaded);
     reaper_destroy(&pool->reaper);
@@ -52,7 +54,7 @@ static uint64_t shrink(void *context, uint64_t bytes) {
     uint64_t freed = datacache_shrink(&pool->data, bytes);
     if ((bytes != 0 && freed >= bytes) || !os_rwlock_try_lock_exclusive(&pool->lock))
         return freed;
-    freed += cache_shrink(&pool->cache, bytes == 0 ? 0 : bytes - freed);
+    freed += cache_shrink(&pool->forest.cache, bytes == 0 ? 0 : bytes - freed);
     os_rwlock_unlock_exclusive(&pool->lock);
     return freed;
 }
@@ -71,15 +73,17 @@ enum status pool_new(struct blockdev *device, const struct label *label,
     struct mvcc_store store = catalog_store(pool);
     enum status status = mvcc_create(&store, &pool->catalog_records);
     if (status == STATUS_OK)
-        status = cache_init(&pool->cache, DATACACHE_NODES_OF(cache_bytes));
+        status = cache_init(&pool->forest.cache, DATACACHE_NODES_OF(cache_bytes));
     if (status != STATUS_OK) {
         mvcc_destroy(pool->catalog_records);
         os_free(pool);
         return status;
     }
-    datacache_init(&pool->data, cache_bytes, &pool->cache);
-    init_locks(pool);
+    datacache_init(&pool->data, cache_bytes, &pool->forest.cache);
+    init_locks(pool, device->name);
     pool->device = device;
+    pool->forest.allocator = &pool->allocator;
+    pool->forest.latch = &pool->latch;
     pool->label = *label;
     pool->read_only = options != NULL && (options->flags & LFSX_OPEN_READ_ONLY) != 0;
     list_init(&pool->datasets);
@@ -101,11 +105,11 @@ void pool_free(struct lfsx_pool *pool) {
     }
     /* What a failed checkpoint left behind. */
     LIST_FOR_EACH_SAFE(writing, &pool->writing)
-    cache_written(&pool->cache, LIST_CONTAINER(writing, struct cached_node, link));
+    cache_written(&pool->forest.cache, LIST_CONTAINER(writing, struct cached_node, link));
     staging_free(pool);
     datacache_destroy(&pool->data);
-    cache_destroy(&pool->cache);
-    dead_log_free(&pool->dead);
+    cache_destroy(&pool->forest.cache);
+    dead_log_free(&pool->forest.dead);
     destroy_locks(pool);
     os_free(pool);
 }
@@ -204,13 +208,13 @@ static enum status load_maps(struct lfsx_pool *pool, const struct superblock *su
 
 /* Loads what the superblock names. The allocator exists afterwards if the status is OK. */
 static enum status load(struct lfsx_pool *pool, const struct superblock *superblock) {
-    pool->catalog = (struct btree){.pool = pool,
+    pool->catalog = (struct btree){.forest = &pool->forest,
                                    .owner = DISK_OWNER_CATALOG,
                                    .root = superblock->catalog,
                                    .nodes = superblock->catalog_nodes};
     pool->next_dataset = superblock->next_dataset;
-    pool->epoch = superblock->epoch;
-    pool->generation = superblock->checkpoint + 1;
+    pool->forest.epoch = superblock->epoch;
+    pool->forest.generation = superblock->checkpoint + 1;
     pool->durable_generation = superblock->checkpoint;
     enum status status = load_maps(pool, superblock);
     if (status != STATUS_OK)
@@ -289,7 +293,7 @@ void lfsx_pool_info(struct lfsx_pool *pool, struct lfsx_pool_info *info) {
     os_rwlock_lock_shared(&pool->lock);
     const struct geometry geometry = pool->label.geometry;
     info->available_bytes = space_available(pool) * LFSX_BLOCK_SIZE;
-    info->epoch = pool->epoch;
+    info->epoch = pool->forest.epoch;
     LIST_FOR_EACH(link, &pool->datasets) {
         const struct dataset *d = LIST_CONTAINER(link, struct dataset, link);
         info->volume_count += d->state == DISK_DATASET_LIVE && d->kind == DISK_DATASET_VOLUME;
@@ -305,9 +309,7 @@ void lfsx_pool_info(struct lfsx_pool *pool, struct lfsx_pool_info *info) {
     info->checkpoint = pool->durable_generation;
     os_mutex_unlock(&pool->commit_lock);
     info->read_only = pool_writable(pool) != STATUS_OK;
-    os_mutex_lock(&pool->state_lock);
-    info->failure = pool->failure;
-    os_mutex_unlock(&pool->state_lock);
+    info->failure = latch_cause(&pool->latch);
 }
 
 void lfsx_pool_statistics(struct lfsx_pool *pool, struct lfsx_pool_statistics *out) {
@@ -315,10 +317,10 @@ void lfsx_pool_statistics(struct lfsx_pool *pool, struct lfsx_pool_statistics *o
     uint64_t *to = (uint64_t *)out;
     for (size_t i = 0; i < sizeof *out / sizeof *to; i++)
         to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
-    out->cache_hits = __atomic_load_n(&pool->cache.hits, __ATOMIC_RELAXED);
-    out->cache_misses = __atomic_load_n(&pool->cache.misses, __ATOMIC_RELAXED);
+    out->cache_hits = __atomic_load_n(&pool->forest.cache.hits, __ATOMIC_RELAXED);
+    out->cache_misses = __atomic_load_n(&pool->forest.cache.misses, __ATOMIC_RELAXED);
     os_rwlock_lock_shared(&pool->lock);
-    out->cache_bytes = pool->cache.node_count * LFSX_BLOCK_SIZE;
+    out->cache_bytes = pool->forest.cache.node_count * LFSX_BLOCK_SIZE;
     os_rwlock_unlock_shared(&pool->lock);
     os_mutex_lock(&pool->data.lock);
     out->data_hits = pool->data.hits;

@@ -61,6 +61,7 @@ static enum status open_share_file(struct dataset *dataset, uint64_t inode, stru
 /* A file that nobody can tell more of than that it was written to. */
 static enum status insert_inode(void *context, struct btree_cursor *cursor) {
     const struct look *look = context;
+    struct lfsx_pool *pool = look->file->dataset->pool;
     struct btree *tree = look->file->tree;
     struct key key = inode_key(look->file->inode);
     uint64_t leaves;
@@ -68,12 +69,12 @@ static enum status insert_inode(void *context, struct btree_cursor *cursor) {
     struct update_need need = {0};
     if (status == STATUS_OK) {
         need.nodes = btree_nodes_needed(tree, leaves, 1);
-        status = pool_update_begin(tree->pool, &need);
+        status = pool_update_begin(pool, &need);
     }
     if (status != STATUS_OK)
         return status;
     btree_insert(tree, &key, &look->item, sizeof look->item);
-    pool_update_end(tree->pool);
+    pool_update_end(pool);
     return STATUS_OK;
 }
 

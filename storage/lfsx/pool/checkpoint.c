@@ -111,7 +111,7 @@ static void fill_superblock(struct lfsx_pool *pool, struct checkpoint *checkpoin
     checkpoint->superblock =
         (struct superblock){.geometry = pool->label.geometry,
                             .checkpoint = checkpoint->number,
-                            .epoch = pool->epoch,
+                            .epoch = pool->forest.epoch,
                             .written_ns = os_wall_clock_ns(),
                             .catalog = pool->catalog.root,
                             .catalog_nodes = pool->catalog.nodes,
@@ -129,12 +129,12 @@ static void cut_journal(struct lfsx_pool *pool, struct checkpoint *checkpoint) {
 
 /* After the last step that can fail. */
 static void gather_all(struct lfsx_pool *pool, struct checkpoint *checkpoint) {
-    checkpoint->number = pool->generation;
+    checkpoint->number = pool->forest.generation;
     alloc_freeze_prepared(&pool->allocator, checkpoint->number, &checkpoint->maps);
     freeze_trees(pool, checkpoint);
     fill_superblock(pool, checkpoint);
     cut_journal(pool, checkpoint);
-    pool->generation++;
+    pool->forest.generation++;
     pool->changed = false;
 }
 
@@ -239,7 +239,7 @@ static void retire_nodes(struct lfsx_pool *pool, const struct checkpoint *checkp
     os_rwlock_lock_exclusive(&pool->lock);
     pool->label.written_blocks = checkpoint->label.written_blocks;
     LIST_FOR_EACH_SAFE(link, &pool->writing)
-    cache_written(&pool->cache, LIST_CONTAINER(link, struct cached_node, link));
+    cache_written(&pool->forest.cache, LIST_CONTAINER(link, struct cached_node, link));
     os_rwlock_unlock_exclusive(&pool->lock);
 }
 
@@ -290,7 +290,7 @@ static enum status run_checkpoint(struct lfsx_pool *pool, bool force,
 /* The checkpoint that must be durable for all that was changed so far. */
 static uint64_t wanted_generation(struct lfsx_pool *pool) {
     os_rwlock_lock_shared(&pool->lock);
-    uint64_t wanted = pool->changed ? pool->generation : pool->generation - 1;
+    uint64_t wanted = pool->changed ? pool->forest.generation : pool->forest.generation - 1;
     os_rwlock_unlock_shared(&pool->lock);
     return wanted;
 }
@@ -360,7 +360,7 @@ enum status pool_commit(struct lfsx_pool *pool) {
 
 enum status pool_checkpoint_force(struct lfsx_pool *pool) {
     os_rwlock_lock_shared(&pool->lock);
-    uint64_t wanted = pool->generation;
+    uint64_t wanted = pool->forest.generation;
     os_rwlock_unlock_shared(&pool->lock);
     return commit_until(pool, wanted, true);
 }
@@ -376,7 +376,7 @@ enum status pool_checkpoint_with(struct lfsx_pool *pool, struct checkpoint_rider
 
 static bool too_dirty(struct lfsx_pool *pool, uint64_t share) {
     os_rwlock_lock_shared(&pool->lock);
-    bool dirty = pool->cache.dirty_count > pool->cache.budget / share;
+    bool dirty = pool->forest.cache.dirty_count > pool->forest.cache.budget / share;
     os_rwlock_unlock_shared(&pool->lock);
     return dirty;
 }
@@ -407,8 +407,8 @@ static void wait_until_gathered(struct lfsx_pool *pool) {
  * is made to wait the longer, the less is left. */
 static void slow_down(struct lfsx_pool *pool) {
     os_rwlock_lock_shared(&pool->lock);
-    uint64_t quarter = pool->cache.budget / 4;
-    uint64_t dirty = pool->cache.dirty_count;
+    uint64_t quarter = pool->forest.cache.budget / 4;
+    uint64_t dirty = pool->forest.cache.dirty_count;
     os_rwlock_unlock_shared(&pool->lock);
     uint64_t wait = dirty <= quarter ? 0 : (dirty - quarter) * SLOW_DOWN_NS / quarter;
     if (wait >= SLOW_DOWN_NS / 8)

@@ -4,7 +4,7 @@
  * 1. A block is in at most one place: a dead run in memory, or an item of one dead tree.
  * 2. An item's era is the epoch of a snapshot that was live when the blocks were dropped, its birth
  *    is not above it, and every dead sum is that of the items of its group.
- * 3. After a checkpoint nothing is left in pool->dead.
+ * 3. After a checkpoint nothing is left in pool->forest.dead.
  */
 #include "storage/lfsx/pool/dead.h"
 #include "base/assert.h"
@@ -18,62 +18,6 @@
 #define BATCH 32u      /* runs moved in one update */
 #define FREE_ITEMS 64u /* freed in one update */
 #define LOG_MAX 256u   /* runs that wait in memory before somebody moves them */
-
-void dead_log_free(struct dead_log *log) {
-    os_free(log->runs);
-    *log = (struct dead_log){0};
-}
-
-enum status dead_reserve(struct lfsx_pool *pool, uint64_t count) {
-    struct dead_log *log = &pool->dead;
-    if (log->capacity - log->count >= count)
-        return STATUS_OK;
-    uint64_t capacity = MATH_MAX(2 * log->capacity, log->count + count);
-    struct dead_run *runs = os_alloc(capacity * sizeof *runs);
-    if (runs == NULL)
-        return STATUS_NO_MEMORY;
-    if (log->count > 0)
-        memcpy(runs, log->runs, log->count * sizeof *runs);
-    os_free(log->runs);
-    log->runs = runs;
-    log->capacity = capacity;
-    return STATUS_OK;
-}
-
-/* Sequential overwrites drop neighbours one after the other. */
-static bool extends(const struct dead_run *last, const struct dead_run *run) {
-    return last->dataset == run->dataset && last->era == run->era && last->birth == run->birth &&
-           last->block + last->count == run->block;
-}
-
-static void log_add(struct lfsx_pool *pool, const struct dead_run *run) {
-    struct dead_log *log = &pool->dead;
-    if (log->count > 0 && extends(&log->runs[log->count - 1], run)) {
-        log->runs[log->count - 1].count += run->count;
-        return;
-    }
-    ASSERT(log->count < log->capacity);
-    log->runs[log->count++] = *run;
-}
-
-bool dead_release(struct btree *tree, uint64_t block, uint64_t count, uint64_t birth) {
-    struct lfsx_pool *pool = tree->pool;
-    ASSERT(pool->updating);
-    if (btree_is_foreign(tree, birth)) {
-        if (tree->shared < count)
-            pool_contradiction(pool);
-        tree->shared -= MATH_MIN(tree->shared, count);
-        return false;
-    }
-    if (birth <= tree->kept && birth > 0) {
-        struct dead_run run = {tree->dataset, tree->kept, birth, block, count};
-        log_add(pool, &run);
-        return false;
-    }
-    if (!alloc_release(&pool->allocator, block, count))
-        pool_contradiction(pool);
-    return true;
-}
 
 static struct key group_key(uint64_t era, uint64_t birth, uint8_t type, uint64_t offset) {
     return (struct key){.inode = era << 32 | birth, .type = type, .offset = offset};
@@ -157,7 +101,7 @@ static void change_sum(struct btree *tree, const struct key *key, uint64_t add, 
         memcpy(&sum, btree_item(&cursor).value, sizeof sum);
     uint64_t blocks = le64_get(sum.blocks) + add;
     if (blocks < take)
-        pool_contradiction(tree->pool);
+        forest_contradiction(tree->forest);
     blocks -= MATH_MIN(blocks, take);
     sum.blocks = le64_make(blocks);
     if (!found)
@@ -172,7 +116,7 @@ static void insert_run(const struct dead_run *run) {
     struct dataset *dataset = run->dataset;
     struct btree *tree = &dataset->dead;
     if (tree->root.block == 0)
-        btree_create(tree, dataset->pool, dataset->id | DISK_OWNER_DEAD);
+        btree_create(tree, &dataset->pool->forest, dataset->id | DISK_OWNER_DEAD);
     struct key key = run_key(run);
     struct disk_dead dead = {le64_make(run->count)};
     btree_insert(tree, &key, &dead, sizeof dead);
@@ -182,7 +126,7 @@ static void insert_run(const struct dead_run *run) {
 
 /* Moves the last `count` runs of the log. */
 static enum status move_runs(struct lfsx_pool *pool, uint64_t count, struct btree_cursor *cursor) {
-    struct dead_log *log = &pool->dead;
+    struct dead_log *log = &pool->forest.dead;
     struct dead_run *runs = log->runs + (log->count - count);
     struct update_need need;
     sort_runs(runs, count);
@@ -216,8 +160,8 @@ bool dead_give_up(struct lfsx_pool *pool, uint64_t owner, enum status cause) {
     bool waits = false;
     os_rwlock_lock_exclusive(&pool->lock);
     struct dataset *d = dataset_find_id(pool, owner & ~DISK_OWNER_DEAD);
-    for (uint64_t i = 0; i < pool->dead.count; i++)
-        waits |= pool->dead.runs[i].dataset == d;
+    for (uint64_t i = 0; i < pool->forest.dead.count; i++)
+        waits |= pool->forest.dead.runs[i].dataset == d;
     waits = waits && d->dead_damage == STATUS_OK;
     if (waits)
         d->dead_damage = cause;
@@ -233,9 +177,9 @@ bool dead_give_up(struct lfsx_pool *pool, uint64_t owner, enum status cause) {
 
 enum status dead_drain_locked(struct lfsx_pool *pool, struct btree_cursor *cursor) {
     uint64_t batch = BATCH;
-    forget_lost(&pool->dead);
-    while (pool->dead.count > 0) {
-        uint64_t count = MATH_MIN(batch, pool->dead.count);
+    forget_lost(&pool->forest.dead);
+    while (pool->forest.dead.count > 0) {
+        uint64_t count = MATH_MIN(batch, pool->forest.dead.count);
         enum status status = move_runs(pool, count, cursor);
         if (status == STATUS_NO_SPACE && count > 1) {
             batch = count / 2;
@@ -255,7 +199,7 @@ enum status dead_drain(struct lfsx_pool *pool) {
     os_rwlock_lock_shared(&pool->lock);
     uint64_t reserve = reserve_blocks(pool);
     uint64_t limit = MATH_MIN(LOG_MAX, reserve / 16);
-    bool enough = pool->dead.count <= limit;
+    bool enough = pool->forest.dead.count <= limit;
     os_rwlock_unlock_shared(&pool->lock);
     return enough ? STATUS_OK : pool_change(pool, drain_step, pool);
 }
@@ -329,8 +273,8 @@ static enum status prefetch_part(struct btree *tree, const struct group_part *pa
 static void free_part(struct btree *tree, const struct group_part *part) {
     uint64_t sum = 0;
     for (uint64_t i = 0; i < part->count; i++) {
-        if (!alloc_release(&tree->pool->allocator, part->blocks[i], part->counts[i]))
-            pool_contradiction(tree->pool);
+        if (!alloc_release(tree->forest->allocator, part->blocks[i], part->counts[i]))
+            forest_contradiction(tree->forest);
         sum += part->counts[i];
         struct key key = {.inode = part->group, .type = DISK_TYPE_DEAD, .offset = part->blocks[i]};
         btree_remove(tree, &key);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a tree drops: free, held by a snapshot, or another tree's all along.
+ * Dead trees: what only snapshots of a dataset hold.
  *
- * Blocks that a snapshot holds gather in pool->dead and move, some at a time, to the dead tree of
- * their dataset (docs/FORMAT.md, "Births, snapshots and clones"). A checkpoint moves all of them.
- * Everything here but dead_drain and dead_sum is called with pool->lock held exclusive.
+ * Blocks that a snapshot holds gather in memory (tree/dead_log.h) and move, some at a time, to the
+ * dead tree of their dataset (docs/FORMAT.md, "Births, snapshots and clones"). A checkpoint moves
+ * all of them. Everything here but dead_drain and dead_sum is called with pool->lock held
+ * exclusive.
  */
 #ifndef STORAGE_LFSX_POOL_DEAD_H
 #define STORAGE_LFSX_POOL_DEAD_H
@@ -17,27 +18,6 @@
 
 struct dataset;
 struct lfsx_pool;
-
-/* Dead blocks that are in no dead tree yet. */
-struct dead_run {
-    struct dataset *dataset;
-    uint64_t era, birth;
-    uint64_t block, count;
-};
-
-struct dead_log {
-    struct dead_run *runs;
-    uint64_t count, capacity;
-};
-
-void dead_log_free(struct dead_log *log);
-
-/* Sees to it that `count` calls of dead_release() cannot fail. NO_MEMORY. */
-enum status dead_reserve(struct lfsx_pool *pool, uint64_t count);
-
-/* The one way in which a tree lets go of blocks, in an update. True if they are on their way to be
- * free; false if somebody else has them still. */
-bool dead_release(struct btree *tree, uint64_t block, uint64_t count, uint64_t birth);
 
 /* A node of the owner's tree cannot be read, for `cause`: not IO, which may pass. True if that is a
  * dead tree which waiting runs belong into: from now on they are let go of, so that a step that

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Updates and what they draw on: nodes, blocks, the failure latch, and loading what was missed.
+ * Updates, what they set aside, and loading what was missed.
  *
  * Invariants:
  * 1. Trees, cache and datasets change only between pool_update_begin() and pool_update_end().
@@ -13,39 +13,24 @@
 #include "base/math.h"
 #include "base/mem.h"
 #include "storage/lfsx/format/values.h"
+#include "storage/lfsx/pool/dead.h"
 
 void pool_fail(struct lfsx_pool *pool, enum status cause, const char *what) {
-    os_mutex_lock(&pool->state_lock);
-    bool first = pool->failure == STATUS_OK;
-    if (first)
-        pool->failure = cause;
-    os_mutex_unlock(&pool->state_lock);
-    if (first)
-        log_error("lfsx",
-                  "%s: %s: %s. The pool is read-only until it is opened again; what was not "
-                  "flushed is lost. Check the device, then restart.",
-                  pool->device->name, what, status_text(cause));
+    latch_set(&pool->latch, cause, what);
 }
 
 void pool_contradiction(struct lfsx_pool *pool) {
-    pool_fail(pool, STATUS_CORRUPT, "its trees and its allocation maps contradict each other");
-}
-
-static enum status pool_failure(struct lfsx_pool *pool) {
-    os_mutex_lock(&pool->state_lock);
-    enum status failure = pool->failure;
-    os_mutex_unlock(&pool->state_lock);
-    return failure;
+    forest_contradiction(&pool->forest);
 }
 
 enum status pool_writable(struct lfsx_pool *pool) {
-    if (pool_failure(pool) != STATUS_OK || (pool->read_only && !pool->recovering))
+    if (latch_cause(&pool->latch) != STATUS_OK || (pool->read_only && !pool->recovering))
         return STATUS_READ_ONLY;
     return STATUS_OK;
 }
 
 enum status pool_update_begin(struct lfsx_pool *pool, const struct update_need *need) {
-    ASSERT(!pool->updating);
+    ASSERT(!pool->forest.updating);
     enum status status = pool_writable(pool);
     if (status != STATUS_OK)
         return status;
@@ -53,28 +38,28 @@ enum status pool_update_begin(struct lfsx_pool *pool, const struct update_need *
     uint64_t free_blocks = alloc_free_blocks(&pool->allocator);
     if (free_blocks < kept || free_blocks - kept < need->nodes)
         return STATUS_NO_SPACE;
-    status = cache_reserve(&pool->cache, need->nodes);
+    status = cache_reserve(&pool->forest.cache, need->nodes);
     uint64_t releases = need->nodes * 2 + need->releases; /* a new node may release an old one */
     if (status == STATUS_OK)
         status = alloc_reserve_releases(&pool->allocator, releases);
     if (status == STATUS_OK)
-        status = dead_reserve(pool, releases);
+        status = dead_reserve(&pool->forest.dead, releases);
     bool journaled = pool->journal != NULL && need->record > 0;
     if (status == STATUS_OK && journaled)
         status = journal_reserve(pool->journal, need->record);
     if (status != STATUS_OK)
         return status;
     if (!journaled && !need->background)
-        pool->unjournaled_generation = pool->generation;
-    pool->updating = true;
-    pool->update_nodes = need->nodes;
+        pool->unjournaled_generation = pool->forest.generation;
+    pool->forest.updating = true;
+    pool->forest.update_nodes = need->nodes;
     pool->changed = true;
     return STATUS_OK;
 }
 
 void pool_update_end(struct lfsx_pool *pool) {
-    ASSERT(pool->updating);
-    pool->updating = false;
+    ASSERT(pool->forest.updating);
+    pool->forest.updating = false;
 }
 
 static bool free_pending(struct lfsx_pool *pool) {
@@ -92,42 +77,6 @@ bool pool_reclaim(struct lfsx_pool *pool) {
     if (!pool->recovering && pool_writable(pool) == STATUS_OK)
         reaper_settle(pool);
     return free_pending(pool);
-}
-
-static struct cached_node *take_node(struct lfsx_pool *pool) {
-    ASSERT(pool->updating);
-    ASSERT(pool->update_nodes > 0); /* so there is a block, too */
-    pool->update_nodes--;
-    return cache_add_dirty(&pool->cache, alloc_node(&pool->allocator));
-}
-
-struct cached_node *pool_node_new(struct btree *tree, uint8_t level) {
-    struct lfsx_pool *pool = tree->pool;
-    struct cached_node *node = take_node(pool);
-    node_init(node->page, level, tree->owner);
-    node->page->block = le64_make(node->block);
-    node->page->birth = le64_make(pool->epoch);
-    return node;
-}
-
-struct cached_node *pool_node_copy(struct btree *tree, struct cached_node *node) {
-    struct lfsx_pool *pool = tree->pool;
-    ASSERT(node->state != CACHED_DIRTY);
-    struct cached_node *copy = take_node(pool);
-    ASSERT(copy->block != node->block);
-    memcpy(copy->page, node->page, DISK_BLOCK_SIZE);
-    copy->page->block = le64_make(copy->block);
-    copy->page->owner = le64_make(tree->owner);
-    copy->page->birth = le64_make(pool->epoch);
-    pool_node_release(tree, node);
-    return copy;
-}
-
-void pool_node_release(struct btree *tree, struct cached_node *node) {
-    uint64_t birth = le64_get(node->page->birth);
-    ASSERT(node->state != CACHED_DIRTY || birth == tree->pool->epoch);
-    if (dead_release(tree, node->block, 1, birth))
-        cache_drop(&tree->pool->cache, node);
 }
 
 /* The pool may grow. */
@@ -204,7 +153,7 @@ static enum status load(struct lfsx_pool *pool, const struct btree_miss *miss) {
         return status;
     }
     os_rwlock_lock_exclusive(&pool->lock);
-    status = cache_add_clean(&pool->cache, page, miss->pointer.block);
+    status = cache_add_clean(&pool->forest.cache, page, miss->pointer.block);
     os_rwlock_unlock_exclusive(&pool->lock);
     return status;
 }
@@ -258,7 +207,7 @@ static enum status attempt_change(struct lfsx_pool *pool, pool_step *step, void 
     do {
         os_rwlock_lock_exclusive(&pool->lock);
         status = step(context, &cursor);
-        ASSERT(!pool->updating);
+        ASSERT(!pool->forest.updating);
         os_rwlock_unlock_exclusive(&pool->lock);
     } while (pool_again(pool, &retry, &cursor.miss, &status));
     return status;

@@ -3,10 +3,10 @@
  * An open pool, as the files of this folder share it.
  *
  * Lock order: grow_lock; share_lock -> dataset range lock -> record locks of transactions ->
- * commit_lock -> lock -> space.lock -> journal's, allocator.lock -> state_lock, data.lock. No lock
- * of these is held across I/O but grow_lock, share_lock, the range lock (which only overlapping
- * writes of one file wait for), record locks and, by whoever runs the checkpoint, the right to run
- * it (checkpoint_running). Nothing is taken under data.lock.
+ * commit_lock -> lock -> space.lock -> journal's, allocator.lock -> latch's, state_lock, data.lock.
+ * No lock of these is held across I/O but grow_lock, share_lock, the range lock (which only
+ * overlapping writes of one file wait for), record locks and, by whoever runs the checkpoint, the
+ * right to run it (checkpoint_running). Nothing is taken under data.lock.
  *
  * Generations: changes belong to the running generation, whose number is that of the checkpoint
  * that will make them durable. pool_freeze (checkpoint.c) ends it in one instant under the
@@ -22,12 +22,12 @@
 #include "storage/lfsx/data/datacache.h"
 #include "storage/lfsx/format/super.h"
 #include "storage/lfsx/lfsx.h"
-#include "storage/lfsx/pool/dead.h"
 #include "storage/lfsx/pool/reaper.h"
 #include "storage/lfsx/pool/reserve.h"
 #include "storage/lfsx/space/alloc.h"
 #include "storage/lfsx/tree/btree.h"
-#include "storage/lfsx/tree/cache.h"
+#include "storage/lfsx/tree/forest.h"
+#include "storage/lfsx/tree/latch.h"
 
 struct mvcc;
 struct prefetcher;
@@ -39,26 +39,21 @@ struct lfsx_pool {
     bool read_only;
 
     struct os_rwlock lock; /* guards the trees, the cache, the datasets and the fields below */
-    struct node_cache cache;
+    struct forest forest;  /* nodes in memory, and the update under way */
     struct os_shrinker shrinker; /* gives clean nodes back when memory is short */
     struct btree catalog;
     struct mvcc *catalog_records; /* transactions on it (catalog_records.h); has its own lock */
     struct list_node datasets;    /* struct dataset.link */
     uint64_t next_dataset;        /* only rises, atomically */
-    uint64_t epoch;
-    uint64_t generation; /* number of the checkpoint that is being gathered */
     uint64_t
         unjournaled_generation; /* newest that has changes of which the journal knows nothing */
-    bool updating;              /* an update is under way: the lock is held exclusive */
-    uint64_t update_nodes;      /* that it may still make */
     bool changed;               /* something belongs to the running generation */
-    struct dead_log dead;       /* what snapshots hold and no dead tree has yet */
     struct list_node writing;   /* nodes of the checkpoint on its way; its runner's between locks */
 
     struct allocator allocator; /* has its own lock */
     struct pool_space space;    /* has its own lock */
 
-    struct datacache data;         /* has its own lock; shares the budget with `cache` */
+    struct datacache data;         /* has its own lock; shares the budget with the nodes */
     struct staging *staging;       /* NULL: every write is written through */
     struct prefetcher *prefetcher; /* NULL: nothing is read ahead */
 
@@ -83,11 +78,12 @@ struct lfsx_pool {
 
     struct reaper reaper; /* has its own lock */
 
-    struct os_mutex state_lock; /* guards those below */
+    struct latch latch; /* has its own lock */
+
+    struct os_mutex state_lock; /* guards `loads` */
     struct list_node loads;     /* nodes that are being read (pool.c) */
     struct os_condition loaded;
-    enum status failure;
-    struct lfsx_pool_statistics statistics;
+    struct lfsx_pool_statistics statistics; /* relaxed atomics */
 };
 
 /* Reads a node that an operation missed and adds it to the cache; or waits for another thread that
@@ -149,11 +145,6 @@ bool pool_reclaim(struct lfsx_pool *pool);
 /* So often somebody who finds no space does that: others may take what becomes free. */
 #define POOL_RECLAIM_TRIES 4u
 
-/* Blocks and pages of nodes, in an update. */
-struct cached_node *pool_node_new(struct btree *tree, uint8_t level);
-struct cached_node *pool_node_copy(struct btree *tree, struct cached_node *node);
-void pool_node_release(struct btree *tree, struct cached_node *node);
-
 /* ---- checkpoints ---- */
 
 /* Makes all that was changed before the call durable, by the journal where it can; shares the work
@@ -185,9 +176,7 @@ enum status pool_checkpoint_with(struct lfsx_pool *pool, struct checkpoint_rider
 
 /* Latches the pool read-only with its cause; the first cause stays. Any lock may be held. */
 void pool_fail(struct lfsx_pool *pool, enum status cause, const char *what);
-/* In an update: what is on the device contradicts itself, though all checksums are right. Latches
- * the pool, so that nothing of this update becomes durable; the update goes on to its end in
- * memory. */
+/* As forest_contradiction(). */
 void pool_contradiction(struct lfsx_pool *pool);
 /* READ_ONLY, or OK if the pool takes changes. Any lock may be held. */
 enum status pool_writable(struct lfsx_pool *pool);

@@ -26,7 +26,7 @@ uint64_t reserve_blocks(const struct lfsx_pool *pool) {
 
 /* What a checkpoint may need: a copy of each node of the catalog. */
 static uint64_t checkpoint_blocks(const struct lfsx_pool *pool) {
-    return pool->catalog.nodes + (pool->dead.count > 0 ? DRAIN_BLOCKS : 0);
+    return pool->catalog.nodes + (pool->forest.dead.count > 0 ? DRAIN_BLOCKS : 0);
 }
 
 uint64_t reserve_keep(const struct lfsx_pool *pool, const struct update_need *need) {

@@ -26,7 +26,7 @@ static enum status lock_epoch(struct lfsx_transaction *t, uint64_t *epoch) {
     if (status != STATUS_OK)
         return status;
     os_rwlock_lock_shared(&t->pool->lock);
-    *epoch = t->pool->epoch;
+    *epoch = t->pool->forest.epoch;
     os_rwlock_unlock_shared(&t->pool->lock);
     return *epoch >= DISK_EPOCH_MAX - 1 ? STATUS_NO_SPACE : STATUS_OK;
 }

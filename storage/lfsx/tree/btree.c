@@ -2,8 +2,8 @@
 /* The invariants stand in btree.h. This file looks; btree_change.c changes. */
 #include "storage/lfsx/tree/btree.h"
 #include "base/assert.h"
-#include "storage/lfsx/pool/pool.h"
 #include "storage/lfsx/tree/btree_internal.h"
+#include "storage/lfsx/tree/forest.h"
 
 /* What the path says about the node that its end points to. */
 static struct node_bounds bounds_below(const struct btree_cursor *cursor) {
@@ -26,7 +26,7 @@ static bool belongs(const struct btree_cursor *cursor, const struct pointer *poi
 
 enum status btree_enter(struct btree_cursor *cursor, const struct pointer *pointer) {
     ASSERT(cursor->depth <= DISK_LEVEL_MAX);
-    struct cached_node *node = cache_find(&cursor->tree->pool->cache, pointer);
+    struct cached_node *node = cache_find(&cursor->tree->forest->cache, pointer);
     struct node_bounds bounds = bounds_below(cursor);
     if (node == NULL || !belongs(cursor, pointer, &bounds, node->page)) {
         cursor->miss = (struct btree_miss){.pointer = *pointer,

@@ -26,10 +26,10 @@
 #include <stdint.h>
 
 struct dataset;
-struct lfsx_pool;
+struct forest;
 
 struct btree {
-    struct lfsx_pool *pool;
+    struct forest *forest;
     uint64_t owner;      /* in every node that is not the origin's */
     struct pointer root; /* its checksum is that of the last checkpoint while the root is dirty */
     uint64_t nodes;      /* in the tree, shared ones too */
@@ -77,7 +77,7 @@ struct btree_cursor {
 };
 
 /* Gives the tree one leaf, empty. In an update with one node to spare. */
-void btree_create(struct btree *tree, struct lfsx_pool *pool, uint64_t owner);
+void btree_create(struct btree *tree, struct forest *forest, uint64_t owner);
 
 /* Puts the cursor on the first item whose key is at least `key`. NOT_FOUND if there is none, AGAIN.
  */
@@ -101,7 +101,7 @@ enum status btree_prefetch(struct btree *tree, const struct key *first, const st
 uint64_t btree_nodes_needed(const struct btree *tree, uint64_t leaves, uint64_t items);
 
 /* In an update, prefetched. Insert: the key is not there; if it is, the tree is damaged, and the
- * pool latched (pool_contradiction). Replace and remove: it is (asserted). */
+ * pool latched (forest_contradiction). Replace and remove: it is (asserted). */
 void btree_insert(struct btree *tree, const struct key *key, const void *value, uint16_t length);
 void btree_replace(struct btree *tree, const struct key *key, const void *value, uint16_t length);
 void btree_remove(struct btree *tree, const struct key *key);

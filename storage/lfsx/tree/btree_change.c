@@ -8,8 +8,8 @@
  * memory; an underfull node is legal.
  */
 #include "base/assert.h"
-#include "storage/lfsx/pool/pool.h"
 #include "storage/lfsx/tree/btree_internal.h"
+#include "storage/lfsx/tree/forest.h"
 
 /* Below this many bytes a node looks for a sibling to merge with or borrow from. */
 #define UNDERFULL (DISK_NODE_PAYLOAD / 4)
@@ -30,7 +30,7 @@ static void touch(struct btree_cursor *cursor, unsigned depth) {
     struct cached_node *old = cursor->path[depth].node;
     if (old->state == CACHED_DIRTY)
         return;
-    struct cached_node *fresh = pool_node_copy(cursor->tree, old);
+    struct cached_node *fresh = forest_node_copy(cursor->tree, old);
     cursor->path[depth].node = fresh;
     struct pointer pointer = pointer_to(fresh);
     if (depth == 0)
@@ -40,7 +40,7 @@ static void touch(struct btree_cursor *cursor, unsigned depth) {
 }
 
 void btree_touch_path(struct btree_cursor *cursor) {
-    ASSERT(cursor->tree->pool->updating);
+    ASSERT(cursor->tree->forest->updating);
     cursor->tree->dirty = true;
     for (unsigned depth = 0; depth < cursor->depth; depth++)
         touch(cursor, depth);
@@ -48,19 +48,19 @@ void btree_touch_path(struct btree_cursor *cursor) {
 
 static struct cached_node *new_node(struct btree *tree, uint8_t level) {
     tree->nodes++;
-    return pool_node_new(tree, level);
+    return forest_node_new(tree, level);
 }
 
 void btree_release_node(struct btree *tree, struct cached_node *node) {
     if (tree->nodes > 0)
         tree->nodes--;
     else
-        pool_contradiction(tree->pool);
-    pool_node_release(tree, node);
+        forest_contradiction(tree->forest);
+    forest_node_release(tree, node);
 }
 
-void btree_create(struct btree *tree, struct lfsx_pool *pool, uint64_t owner) {
-    tree->pool = pool;
+void btree_create(struct btree *tree, struct forest *forest, uint64_t owner) {
+    tree->forest = forest;
     tree->owner = owner;
     tree->nodes = 0;
     tree->dirty = true;
@@ -172,7 +172,7 @@ void btree_insert(struct btree *tree, const struct key *key, const void *value, 
     seek_to_change(tree, key, &cursor);
     unsigned depth = cursor.depth - 1;
     if (is_at(&cursor, key)) { /* extents overlap, or a dataset's number was given twice */
-        pool_contradiction(tree->pool);
+        forest_contradiction(tree->forest);
         node_remove(page_at(&cursor, depth), cursor.path[depth].index);
     }
     lower_keys(&cursor, key);
@@ -188,10 +188,10 @@ static struct cached_node *touch_sibling(struct btree_cursor *cursor, unsigned d
     if (index >= node_count(parent))
         return NULL;
     struct pointer pointer = node_child(parent, index);
-    struct cached_node *node = cache_find(&cursor->tree->pool->cache, &pointer);
+    struct cached_node *node = cache_find(&cursor->tree->forest->cache, &pointer);
     if (node == NULL || node->state == CACHED_DIRTY)
         return node;
-    node = pool_node_copy(cursor->tree, node);
+    node = forest_node_copy(cursor->tree, node);
     pointer = pointer_to(node);
     node_set_child(parent, index, &pointer);
     return node;
@@ -245,7 +245,7 @@ static void join(struct btree_cursor *cursor, unsigned depth, unsigned index) {
 /* An inner root with one child gives way to it; one that lost its last child becomes a leaf. */
 static void shrink_root(struct btree *tree) {
     for (;;) {
-        struct cached_node *root = cache_find(&tree->pool->cache, &tree->root);
+        struct cached_node *root = cache_find(&tree->forest->cache, &tree->root);
         ASSERT(root != NULL);
         if (root->page->level == 0 || node_count(root->page) > 1)
             return;
@@ -256,7 +256,7 @@ static void shrink_root(struct btree *tree) {
             return;
         }
         struct pointer child = node_child(root->page, 0);
-        if (cache_find(&tree->pool->cache, &child) == NULL)
+        if (cache_find(&tree->forest->cache, &child) == NULL)
             return; /* a later change will */
         btree_release_node(tree, root);
         tree->root = child;
@@ -313,13 +313,13 @@ void btree_replace(struct btree *tree, const struct key *key, const void *value,
 }
 
 void btree_destroy(struct btree *tree) {
-    struct cached_node *root = cache_find(&tree->pool->cache, &tree->root);
+    struct cached_node *root = cache_find(&tree->forest->cache, &tree->root);
     ASSERT(root != NULL);
     ASSERT(root->page->level == 0);
     ASSERT(node_count(root->page) == 0);
     btree_release_node(tree, root);
     if (tree->nodes != 0)
-        pool_contradiction(tree->pool);
+        forest_contradiction(tree->forest);
 }
 
 /* Seals a dirty node after its dirty children; returns its final pointer. */
@@ -329,23 +329,23 @@ static struct pointer freeze(struct btree *tree, struct cached_node *node,
     ASSERT(node->state == CACHED_DIRTY);
     for (unsigned i = 0; page->level > 0 && i < node_count(page); i++) {
         struct pointer child = node_child(page, i);
-        struct cached_node *below = cache_find(&tree->pool->cache, &child);
+        struct cached_node *below = cache_find(&tree->forest->cache, &child);
         if (below == NULL || below->state != CACHED_DIRTY)
             continue;
         child = freeze(tree, below, writing);
         node_set_child(page, i, &child);
     }
-    page->checkpoint = le64_make(tree->pool->generation);
+    page->checkpoint = le64_make(tree->forest->generation);
     struct pointer pointer = pointer_to(node);
     pointer.checksum = node_seal(page);
-    cache_freeze(&tree->pool->cache, node, writing);
+    cache_freeze(&tree->forest->cache, node, writing);
     return pointer;
 }
 
 void btree_freeze(struct btree *tree, struct list_node *writing) {
     if (!tree->dirty)
         return;
-    struct cached_node *root = cache_find(&tree->pool->cache, &tree->root);
+    struct cached_node *root = cache_find(&tree->forest->cache, &tree->root);
     ASSERT(root != NULL);
     if (root->state == CACHED_DIRTY)
         tree->root = freeze(tree, root, writing);

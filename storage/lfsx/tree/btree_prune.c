@@ -2,7 +2,6 @@
 /* Taking a tree apart, at the cost of what is freed: what belongs to the origin is cut off unread,
  * and no neighbours are filled up on the way. The invariants stand in btree.h. */
 #include "base/assert.h"
-#include "storage/lfsx/pool/pool.h"
 #include "storage/lfsx/tree/btree_internal.h"
 
 enum status btree_prune_next(struct btree *tree, struct btree_cursor *cursor,

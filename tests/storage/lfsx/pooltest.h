@@ -70,9 +70,9 @@ static inline void pooltest_assert_clean(struct ramdisk *disk) {
 /* Forgets some clean nodes, so that small trees miss too. */
 static inline void pooltest_forget(struct lfsx_pool *pool, struct random *random) {
     os_rwlock_lock_exclusive(&pool->lock);
-    LIST_FOR_EACH_SAFE(link, &pool->cache.clean) {
+    LIST_FOR_EACH_SAFE(link, &pool->forest.cache.clean) {
         if (random_one_in(random, 2))
-            cache_drop(&pool->cache, LIST_CONTAINER(link, struct cached_node, link));
+            cache_drop(&pool->forest.cache, LIST_CONTAINER(link, struct cached_node, link));
     }
     os_rwlock_unlock_exclusive(&pool->lock);
 }

@@ -374,14 +374,14 @@ static void damage_changes_nothing(void **state) {
     list_now(before);
     os_rwlock_lock_exclusive(&pool->lock);
     uint64_t leaf = 0; /* a clean one, forgotten and damaged on the disk */
-    LIST_FOR_EACH_SAFE(link, &pool->cache.clean) {
+    LIST_FOR_EACH_SAFE(link, &pool->forest.cache.clean) {
         struct cached_node *node = LIST_CONTAINER(link, struct cached_node, link);
         struct key first = node_key(node->page, 0);
         if (node->page->level == 0 && le64_get(node->page->owner) == DISK_OWNER_CATALOG &&
             first.type == DISK_TYPE_ENTRY && first.offset > 0 &&
             first.offset < NAMES * DISK_ENTRY_SLOTS) {
             leaf = node->block;
-            cache_drop(&pool->cache, node);
+            cache_drop(&pool->forest.cache, node);
             break;
         }
     }

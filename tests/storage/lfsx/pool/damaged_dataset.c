@@ -389,7 +389,7 @@ static void a_dead_tree_of_a_device_that_recovers(void **state) {
     uint64_t block = root_of("alpha", DEAD);
     close_pool();
     pool = pooltest_open(disk);
-    pool_keeper_stop(pool);
+    keeper_stop(pool);
     disk->unreadable[0] = block;
     fill("alpha", 3, 0);
     assert_int_equal(lfsx_volume_create(pool, "gamma", SIZE), STATUS_IO);

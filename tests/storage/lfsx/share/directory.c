@@ -160,7 +160,7 @@ static void assert_quick_lookups(struct sharetest *test, struct random *random, 
         char name[32];
         number_name(random_below(random, count), name);
         os_rwlock_lock_exclusive(&test->pool->lock);
-        (void)cache_shrink(&test->pool->cache, UINT64_MAX);
+        (void)cache_shrink(&test->pool->forest.cache, UINT64_MAX);
         os_rwlock_unlock_exclusive(&test->pool->lock);
         uint64_t before = test->disk->reads;
         assert_true(sharetest_lookup(test, ROOT, name) > 0);
