@@ -67,6 +67,7 @@ static enum status run(struct blockdev *device, struct block_request *request) {
     os_completion_expect(&completion, 1);
     request->done = signal_waiter;
     request->context = &completion;
+    request->waits = true;
     blockdev_submit(device, request);
     os_completion_wait(&completion);
     os_completion_destroy(&completion);

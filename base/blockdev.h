@@ -42,6 +42,8 @@ struct block_request {
     struct span *spans; /* os_page_alloc memory; each base page-aligned, and each length but the
                            last's a multiple of OS_PAGE_SIZE; not changed by the device */
     uint32_t span_count;
+    bool
+        waits; /* a hint: the submitter only waits for it, so the device may do it in this thread */
     block_done *done;
     void *context;         /* the submitter's */
     enum status status;    /* set before done */

@@ -36,6 +36,7 @@
 #define MAX_DISCARD (1ull << 40)
 #define THREADS_PER_CPU 2u
 #define THREADS_MIN 8u
+#define SMALL_WRITE (64u << 10) /* bytes: less than a switch of threads to and back */
 #define LOCK_TRIES 5
 #define LOCK_PAUSE_NS 50000000ull
 
@@ -184,14 +185,23 @@ static bool read_cached(struct file_blockdev *file, struct block_request *reques
     return got >= 0 && (uint64_t)got == request->length;
 }
 
+/* Whether handing it to another thread costs more than doing it: nobody here has anything else to
+ * do, or it is a copy into the page cache. */
+static bool belongs_here(const struct block_request *request) {
+    return request->waits || (request->operation == BLOCK_WRITE && request->flags == 0 &&
+                              request->length <= SMALL_WRITE);
+}
+
 static void file_submit(struct blockdev *device, struct block_request *request) {
     struct file_blockdev *file = file_of(device);
-    if (read_cached(file, request)) {
+    if (belongs_here(request)) {
+        run_request(file, request);
+    } else if (read_cached(file, request)) {
         request->status = STATUS_OK;
         request->done(request);
-        return;
+    } else {
+        host_queue_push(file->queue, request);
     }
-    host_queue_push(file->queue, request);
 }
 
 static void file_close(struct blockdev *device) {

@@ -120,7 +120,8 @@ static void job_done(struct block_request *request) {
     os_completion_signal(job->completion);
 }
 
-/* Many scattered requests in flight at once each reach their own place. */
+/* Many scattered requests in flight at once each reach their own place, those that the submitter's
+ * thread does and those that others do. */
 static void scattered_requests_run_together(void **state) {
     struct fixture *fixture = *state;
     struct os_completion completion;
@@ -132,6 +133,7 @@ static void scattered_requests_run_together(void **state) {
             .completion = &completion,
             .spans = {{page, 4096}, {page + 8192, 4096}, {page + 4096, 1024}},
             .request = {.operation = BLOCK_WRITE,
+                        .flags = i % 2 == 0 ? 0 : BLOCK_FUA,
                         .offset = i * 16384,
                         .length = 9216,
                         .span_count = 3,

@@ -126,6 +126,8 @@ enum status data_transfer(struct blockdev *device, enum block_operation operatio
             data_window_add(&window, map->blocks[i], pages[i]);
     enum status status = window.status;
     if (status == STATUS_OK) {
+        if (window.request_count > 0)
+            requests[window.request_count - 1].waits = true;
         data_window_start(&window);
         status = data_window_wait(&window);
     }
