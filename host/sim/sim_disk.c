@@ -142,12 +142,28 @@ static void answer(void *argument) {
     request->done(request);
 }
 
-static bool should_fail(struct sim_disk *disk, enum block_operation operation) {
-    if (!(disk->faults.fail_kinds & 1u << operation))
+/* Whether the request is for what cannot be read; who writes there mends it. */
+static bool is_bad(struct sim_disk *disk, const struct block_request *request) {
+    uint64_t first = request->offset / SIM_BLOCK_SIZE;
+    bool meets = request->operation != BLOCK_FLUSH && first < disk->bad + disk->bad_count &&
+                 disk->bad < first + request->length / SIM_BLOCK_SIZE;
+    if (meets && request->operation != BLOCK_READ)
+        disk->bad_count = 0;
+    return meets && request->operation == BLOCK_READ;
+}
+
+static bool should_fail(struct sim_disk *disk, const struct block_request *request) {
+    if (is_bad(disk, request))
+        return true;
+    if (!(disk->faults.fail_kinds & 1u << request->operation))
         return false;
     uint64_t number = disk->requests++;
-    bool fails = number == disk->faults.fail_at ||
-                 (disk->faults.fail_forever && number > disk->faults.fail_at);
+    bool first = number == disk->faults.fail_at;
+    bool fails = first || (disk->faults.fail_forever && number > disk->faults.fail_at);
+    if (first && disk->faults.fail_there) {
+        disk->bad = request->offset / SIM_BLOCK_SIZE;
+        disk->bad_count = request->length / SIM_BLOCK_SIZE;
+    }
     disk->failed |= fails;
     disk->failed_too |= number == disk->faults.fail_too;
     return fails || number == disk->faults.fail_too;
@@ -161,7 +177,7 @@ static void disk_submit(struct blockdev *device, struct block_request *request) 
     request->device[0] = (uintptr_t)disk;
     request->device[2] = 0;
     request->status = STATUS_OK;
-    if (should_fail(disk, request->operation))
+    if (should_fail(disk, request))
         request->status = STATUS_IO;
     else if (late)
         request->device[2] = 1;

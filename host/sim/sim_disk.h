@@ -71,7 +71,8 @@ struct sim_faults {
     uint32_t fail_kinds;                 /* bits 1 << enum block_operation */
     uint64_t fail_at;                    /* this request fails with IO, */
     uint64_t fail_too;                   /* and this one, */
-    bool fail_forever;                   /* and all behind fail_at */
+    bool fail_forever;                   /* and all behind fail_at, */
+    bool fail_there;                     /* and all reads of its place before that is written */
     uint64_t lose_at;                    /* this write is acknowledged and not done */
     uint64_t misdirect_at, misdirect_to; /* this write goes to that block instead */
     uint64_t misread_at, misread_from;   /* this read returns what that block holds */
@@ -104,6 +105,7 @@ struct sim_disk {
     uint64_t requests, all_writes, all_reads; /* counted for faults */
     bool failed;                              /* fail_at came */
     bool failed_too;                          /* fail_too came */
+    uint64_t bad, bad_count;                  /* blocks that cannot be read: faults.fail_there */
 };
 
 /* A disk with the image's content, or junk if it is NULL. Outside of worlds or inside. */

@@ -113,7 +113,9 @@ struct lfsx_pool_info {
     uint32_t volume_count;
     uint32_t share_count;
     bool read_only;
-    enum status failure; /* why it turned read-only; STATUS_OK if it did not */
+    enum status failure;   /* why it turned read-only; STATUS_OK if it did not */
+    uint64_t leaked_bytes; /* dropped since the pool was opened, in use until fsck.lfsx repairs the
+                              pool: see lfsx_volume_info.dead_damage */
 };
 void lfsx_pool_info(struct lfsx_pool *pool, struct lfsx_pool_info *info);
 
@@ -157,6 +159,9 @@ struct lfsx_volume_info {
     bool read_only;
     enum status damage; /* why it cannot be opened, and has a size of 0 here: CHECKSUM, CORRUPT, IO;
                            STATUS_OK: it can */
+    enum status dead_damage; /* why what it drops and its snapshots hold cannot be written down any
+                                more, so that it stays in use until fsck.lfsx repairs the pool:
+                                CHECKSUM, CORRUPT, IO; STATUS_OK: it is written down */
 };
 
 /* Creates a thin volume, durable on return. EXISTS, INVALID (name, or size not a positive multiple

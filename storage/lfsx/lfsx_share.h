@@ -48,7 +48,8 @@ struct lfsx_share_info {
     uint64_t created_ns; /* since 1970 UTC */
     uint32_t open_count; /* handles at this moment */
     bool read_only;
-    enum status damage; /* as struct lfsx_volume_info's */
+    enum status damage; /* as struct lfsx_volume_info's, and */
+    enum status dead_damage;
 };
 
 /* As lfsx_volume_list(). */

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct counters counters;
 static char replay[256];
@@ -15,9 +16,17 @@ static char replay[256];
 static char lines[LINES][LOG_LINE_SIZE];
 static unsigned line_count;
 
+static bool leak_told;
+
 static void keep_line(enum log_level level, const char *room, const char *line) {
-    (void)level;
+    leak_told |= level == LOG_LEVEL_ERROR && strstr(line, "what it drops stays in use") != NULL;
     snprintf(lines[line_count++ % LINES], LOG_LINE_SIZE, "%s: %s", room, line);
+}
+
+bool report_leak_told(void) {
+    bool told = leak_told;
+    leak_told = false;
+    return told;
 }
 
 void report_start(void) {

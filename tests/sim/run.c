@@ -116,7 +116,10 @@ static enum sim_end go(struct run *run, void (*entry)(void *argument)) {
 
 enum sim_end run_go(struct run *run) {
     counters.runs++;
-    return go(run, run_main);
+    (void)report_leak_told();
+    enum sim_end end = go(run, run_main);
+    run->leaks = report_leak_told();
+    return end;
 }
 
 /* ---- beginnings ---- */

@@ -97,6 +97,7 @@ struct run {
     bool lying;       /* the device: checksum errors are expected */
     bool in_doubt;    /* an operation failed and nobody can tell what it did: no more of them */
     bool allocation_failed, allocation_failed_too;
+    bool leaks; /* the pool said so */
     enum status open_status, close_status;
 };
 
@@ -258,6 +259,8 @@ struct counters {
 extern struct counters counters;
 /* Before anything else: keeps the last lines of the log for violations. */
 void report_start(void);
+/* Whether the log said, since the last call, that a pool leaks. */
+bool report_leak_told(void);
 /* How to repeat what is under way; also what a failed assertion prints. */
 void report_replay(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Prints what is wrong and how to repeat it, and ends the process. */
@@ -272,6 +275,7 @@ _Noreturn void report_violation(const char *format, ...) __attribute__((format(p
 struct verify_options {
     uint64_t seed;
     bool check;               /* before and after */
+    bool leaks;               /* that space is lost is expected; it is repaired first */
     bool close;               /* write what recovery leaves to write */
     bool record;              /* what the recovery writes */
     struct observation *seen; /* where to leave what is seen; NULL: nowhere */
@@ -307,7 +311,7 @@ void progress(uint64_t seed);
 
 /* A workload with its k-th allocation failing, for each k. */
 void failures_memory(uint64_t seed);
-/* A workload with its k-th request failing, once and from then on, for each k. */
+/* A workload with its k-th request failing, once, for its place and from then on, for each k. */
 void failures_device(uint64_t seed);
 /* The core operations with two allocations, or two requests, failing: all pairs that begin with the
  * one of this number. */

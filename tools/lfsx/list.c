@@ -70,6 +70,13 @@ struct takes {
     uint64_t unique, total;
 };
 
+/* What is the matter with a volume or share, behind its line. */
+static const char *ill_text(enum status damage, enum status dead_damage) {
+    if (damage != STATUS_OK)
+        return "  damaged: run fsck.lfsx";
+    return dead_damage != STATUS_OK ? "  leaks space: run fsck.lfsx" : "";
+}
+
 static void print_json_volume(struct listing *listing, const struct lfsx_volume_info *info,
                               const struct takes *takes) {
     printf("%s\n  {\"id\": %" PRIu64 ", \"name\": ", listing->later ? "," : "", info->id);
@@ -77,10 +84,11 @@ static void print_json_volume(struct listing *listing, const struct lfsx_volume_
     printf(", \"size\": %" PRIu64 ", \"logical_bytes\": %" PRIu64 ", \"referenced_bytes\": %" PRIu64
            ", \"quota_bytes\": %" PRIu64 ", \"reserved_bytes\": %" PRIu64
            ", \"created_ns\": %" PRIu64 ", \"deleted_ns\": %" PRIu64
-           ", \"protected\": %s, \"damaged\": %s",
+           ", \"protected\": %s, \"damaged\": %s, \"leaks\": %s",
            info->size, info->logical_bytes, info->referenced_bytes, info->quota_bytes,
            info->reserved_bytes, info->created_ns, info->deleted_ns,
-           info->is_protected ? "true" : "false", info->damage != STATUS_OK ? "true" : "false");
+           info->is_protected ? "true" : "false", info->damage != STATUS_OK ? "true" : "false",
+           info->dead_damage != STATUS_OK ? "true" : "false");
     print_json_bytes("unique_bytes", takes->unique);
     print_json_bytes("total_bytes", takes->total);
     printf(", \"origin\": ");
@@ -99,7 +107,7 @@ static void print_volume(struct listing *listing, const struct lfsx_volume_info 
            listing->deleted ? "" : bytes_text(own, unique), time_text(time, info->created_ns),
            info->origin[0] != '\0' ? "  from " : "", info->origin,
            info->is_protected ? "  protected" : "", listing->deleted ? "  deleted" : "",
-           info->damage != STATUS_OK ? "  damaged: run fsck.lfsx" : "");
+           ill_text(info->damage, info->dead_damage));
 }
 
 static void show_bounds(const struct lfsx_volume_info *info, const struct takes *takes) {
@@ -194,12 +202,14 @@ static bool show_share(void *context, const struct lfsx_share_info *info) {
     if (listing->json) {
         printf("%s{\"id\": %" PRIu64 ", \"name\": ", listing->later ? ", " : "", info->id);
         json_print_string(info->name);
-        printf(", \"logical_bytes\": %" PRIu64 ", \"created_ns\": %" PRIu64 ", \"damaged\": %s",
-               info->used_bytes, info->created_ns, info->damage != STATUS_OK ? "true" : "false");
+        printf(", \"logical_bytes\": %" PRIu64 ", \"created_ns\": %" PRIu64
+               ", \"damaged\": %s, \"leaks\": %s",
+               info->used_bytes, info->created_ns, info->damage != STATUS_OK ? "true" : "false",
+               info->dead_damage != STATUS_OK ? "true" : "false");
     } else {
         printf("%6" PRIu64 "  %-20s %7s %10s %10s  %s%s\n", info->id, info->name, "share",
                format_bytes(data, info->used_bytes), "", time_text(time, info->created_ns),
-               info->damage != STATUS_OK ? "  damaged: run fsck.lfsx" : "");
+               ill_text(info->damage, info->dead_damage));
     }
     show_snapshots(listing, info->name);
     if (listing->json)

@@ -52,6 +52,7 @@ static void fill_info(const struct dataset *d, struct lfsx_volume_info *info) {
     info->is_protected = d->flags & DISK_DATASET_PROTECTED;
     info->read_only = pool_writable(d->pool) != STATUS_OK;
     info->damage = d->damage;
+    info->dead_damage = d->dead_damage;
     if (d->origin != NULL)
         format_text(info->origin, sizeof info->origin, "%s@%s", d->origin->dataset->name,
                     d->origin->name);

@@ -294,6 +294,7 @@ void lfsx_pool_info(struct lfsx_pool *pool, struct lfsx_pool_info *info) {
     const struct geometry geometry = pool->label.geometry;
     info->available_bytes = space_available(pool) * LFSX_BLOCK_SIZE;
     info->epoch = pool->forest.epoch;
+    info->leaked_bytes = pool->forest.dead.leaked * LFSX_BLOCK_SIZE;
     LIST_FOR_EACH(link, &pool->datasets) {
         const struct dataset *d = LIST_CONTAINER(link, struct dataset, link);
         info->volume_count += d->state == DISK_DATASET_LIVE && d->kind == DISK_DATASET_VOLUME;

@@ -91,7 +91,8 @@ struct dataset {
     uint64_t created_in;     /* generation; 0: it was there when the pool was opened */
     enum status damage;      /* why nobody can open it; OK: they can */
     bool damaged_for_good;   /* ... before the pool is opened again */
-    enum status dead_damage; /* why nothing can be added to its dead tree; OK: it can */
+    enum status dead_damage; /* why nothing is added to its dead tree before the pool is opened
+                                again; OK: it is */
     bool is_stuck;           /* the reaper cannot go on with it */
 };
 

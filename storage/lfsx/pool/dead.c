@@ -5,6 +5,7 @@
  * 2. An item's era is the epoch of a snapshot that was live when the blocks were dropped, its birth
  *    is not above it, and every dead sum is that of the items of its group.
  * 3. After a checkpoint nothing is left in pool->forest.dead.
+ * 4. What is let go of is used, and named by nothing: a leak, of which no other block is a part.
  */
 #include "storage/lfsx/pool/dead.h"
 #include "base/assert.h"
@@ -151,28 +152,37 @@ static void forget_lost(struct dead_log *log) {
     for (uint64_t i = 0; i < log->count; i++)
         if (log->runs[i].dataset->dead_damage == STATUS_OK)
             log->runs[kept++] = log->runs[i];
+        else
+            log->leaked += log->runs[i].count;
     log->count = kept;
 }
 
-bool dead_give_up(struct lfsx_pool *pool, uint64_t owner, enum status cause) {
-    if ((owner & DISK_OWNER_DEAD) == 0 || (cause != STATUS_CHECKSUM && cause != STATUS_CORRUPT))
-        return false;
+/* True if it is news. */
+static bool set_damage(struct lfsx_pool *pool, uint64_t id, enum status cause) {
     bool waits = false;
     os_rwlock_lock_exclusive(&pool->lock);
-    struct dataset *d = dataset_find_id(pool, owner & ~DISK_OWNER_DEAD);
+    struct dataset *d = dataset_find_id(pool, id);
     for (uint64_t i = 0; i < pool->forest.dead.count; i++)
         waits |= pool->forest.dead.runs[i].dataset == d;
-    waits = waits && d->dead_damage == STATUS_OK;
-    if (waits)
+    bool news = waits && d->dead_damage == STATUS_OK;
+    if (news)
         d->dead_damage = cause;
     os_rwlock_unlock_exclusive(&pool->lock);
-    if (waits)
+    return news;
+}
+
+bool dead_give_up(struct lfsx_pool *pool, uint64_t owner, enum status cause) {
+    bool is_damage = cause == STATUS_CHECKSUM || cause == STATUS_CORRUPT || cause == STATUS_IO;
+    if ((owner & DISK_OWNER_DEAD) == 0 || !is_damage)
+        return false;
+    uint64_t id = owner & ~DISK_OWNER_DEAD;
+    if (set_damage(pool, id, cause))
         log_error("lfsx",
-                  "%s: dataset %llu: the record of what only its snapshots hold is damaged (%s): "
-                  "what it drops stays in use until fsck.lfsx repaired it",
-                  pool->device->name, (unsigned long long)(owner & ~DISK_OWNER_DEAD),
-                  status_text(cause));
-    return waits;
+                  "%s: dataset %llu: the record of what only its snapshots hold %s (%s): what it "
+                  "drops stays in use until fsck.lfsx repaired it",
+                  pool->device->name, (unsigned long long)id,
+                  cause == STATUS_IO ? "cannot be read" : "is damaged", status_text(cause));
+    return true;
 }
 
 enum status dead_drain_locked(struct lfsx_pool *pool, struct btree_cursor *cursor) {
@@ -337,5 +347,9 @@ enum status dead_sum(struct dataset *dataset, const struct dead_box *box, uint64
     if (status == STATUS_OK)
         status = pool_look(dataset->pool, sum_step, &summing);
     *blocks = summing.blocks;
+    os_rwlock_lock_shared(&dataset->pool->lock);
+    if (status == STATUS_OK)
+        status = dataset->dead_damage;
+    os_rwlock_unlock_shared(&dataset->pool->lock);
     return status;
 }

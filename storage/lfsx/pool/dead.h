@@ -19,9 +19,11 @@
 struct dataset;
 struct lfsx_pool;
 
-/* A node of the owner's tree cannot be read, for `cause`: not IO, which may pass. True if that is a
- * dead tree which waiting runs belong into: from now on they are let go of, so that a step that
- * failed for want of the node can go on. What they name stays in use. No lock held. */
+/* A node of the owner's tree is damaged or cannot be read, for `cause`. If that is a dead tree
+ * which waiting runs belong into, they are let go of from now on until the pool is opened again, so
+ * that a step that failed for want of the node can go on: what they name stays in use. True if it
+ * is a dead tree, so that another attempt makes sense: others may have given it up, or moved what
+ * waited. No lock held. */
 bool dead_give_up(struct lfsx_pool *pool, uint64_t owner, enum status cause);
 
 /* Moves everything to the dead trees, in as many updates as it takes. AGAIN with cursor->miss set
@@ -42,7 +44,8 @@ struct dead_box {
 enum status dead_free_some(struct dataset *dataset, const struct dead_box *box,
                            struct btree_cursor *cursor, bool *done);
 
-/* How many blocks are in the box. No lock held. */
+/* How many blocks are in the box. The reason if nobody can tell, since some were let go of. No lock
+ * held. */
 enum status dead_sum(struct dataset *dataset, const struct dead_box *box, uint64_t *blocks);
 
 #endif

@@ -100,6 +100,8 @@ static enum status read_node(struct lfsx_pool *pool, const struct btree_miss *mi
         why = "the device cannot read it";
         status = blockdev_read(pool->device, miss->pointer.block * DISK_BLOCK_SIZE, page,
                                DISK_BLOCK_SIZE);
+        if (status == STATUS_TIMEOUT)
+            status = STATUS_IO;
         if (status == STATUS_OK)
             status = node_validate(page, &miss->pointer, miss->owner, &why);
         if (status == STATUS_OK)
@@ -181,10 +183,11 @@ bool pool_again(struct lfsx_pool *pool, struct pool_retry *retry, const struct b
     *status = loaded;
     if (loaded == STATUS_NO_MEMORY)
         return false;
-    if (retry->failed && same_pointer(&retry->pointer, &miss->pointer))
-        return dead_give_up(pool, miss->owner, loaded);
-    retry->failed = true;
-    retry->pointer = miss->pointer;
+    if (retry->failed && same_pointer(&retry->pointer, &miss->pointer)) {
+        retry->gave_up = !retry->gave_up && dead_give_up(pool, miss->owner, loaded);
+        return retry->gave_up;
+    }
+    *retry = (struct pool_retry){.failed = true, .pointer = miss->pointer};
     return true;
 }
 

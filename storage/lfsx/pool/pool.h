@@ -110,6 +110,7 @@ enum status pool_change(struct lfsx_pool *pool, pool_step *step, void *context);
  * missed; false when *status is final. No lock held. */
 struct pool_retry {
     bool failed;
+    bool gave_up; /* dead_give_up() of the tree that the pointer is in */
     struct pointer pointer;
 };
 bool pool_again(struct lfsx_pool *pool, struct pool_retry *retry, const struct btree_miss *miss,

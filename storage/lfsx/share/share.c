@@ -106,6 +106,7 @@ static void fill_info(const struct dataset *d, struct lfsx_share_info *info) {
     info->open_count = d->open_count;
     info->read_only = pool_writable(d->pool) != STATUS_OK;
     info->damage = d->damage;
+    info->dead_damage = d->dead_damage;
 }
 
 static void fill_snapshot_info(const struct snapshot *s, struct lfsx_share_info *info) {

@@ -25,6 +25,7 @@ struct dead_run {
 struct dead_log {
     struct dead_run *runs;
     uint64_t count, capacity;
+    uint64_t leaked; /* blocks that were let go of since the pool was opened */
 };
 
 void dead_log_free(struct dead_log *log);

@@ -46,6 +46,8 @@ struct ramdisk {
     uint64_t fail_write_after; /* this many more writes, then each fails with IO; 0: none does */
     bool failing;
     uint64_t unreadable[2]; /* blocks that cannot be read; 0: none */
+    uint64_t errors;        /* reads that failed */
+    uint64_t errors_max;    /* the device recovers after so many; 0: never */
 };
 
 static inline void ramdisk_log_clear(struct ramdisk *disk) {
@@ -125,10 +127,14 @@ static inline enum status ramdisk_read(struct ramdisk *disk, struct block_reques
     uint64_t length = 0;
     for (uint32_t i = 0; i < request->span_count; i++)
         length += request->spans[i].length;
-    for (unsigned i = 0; i < 2; i++)
-        if (disk->unreadable[i] != 0 && disk->unreadable[i] * 4096 < at + length &&
-            at < (disk->unreadable[i] + 1) * 4096)
-            return STATUS_IO;
+    for (unsigned i = 0; i < 2; i++) {
+        bool bad = disk->unreadable[i] != 0 && disk->unreadable[i] * 4096 < at + length &&
+                   at < (disk->unreadable[i] + 1) * 4096;
+        if (!bad || (disk->errors_max != 0 && disk->errors == disk->errors_max))
+            continue;
+        disk->errors++;
+        return STATUS_IO;
+    }
     for (uint32_t i = 0; i < request->span_count; i++) {
         memcpy(request->spans[i].base, disk->content + at, request->spans[i].length);
         at += request->spans[i].length;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Goal: a pool with one damaged node is opened and used for writing, whatever node it is: nothing
- * breaks, all that has nothing to do with the node stays as it is, and a repair afterwards accounts
- * for every block.
+ * Goal: a pool with one node that is damaged, or that the device cannot read, is opened and used
+ * for writing, whatever node it is: nothing breaks, all that has nothing to do with the node stays
+ * as it is, and a repair afterwards accounts for every block.
  */
 #include "host/host.h"
 #include "storage/lfsx/lfsx_snapshot.h"
@@ -188,12 +188,21 @@ static uint64_t id_of(struct model *model, const char *name) {
     return id;
 }
 
-static void with_damage(struct model *model, uint64_t block, uint64_t beta) {
+enum damage { FLIPPED, UNREADABLE };
+
+static void damage(struct model *model, uint64_t block, enum damage kind) {
+    uint64_t at = block * DISK_BLOCK_SIZE + random_below(&model->random, DISK_BLOCK_SIZE);
+    memcpy(model->disk->content, model->clean, DISK_BYTES);
+    if (kind == FLIPPED)
+        model->disk->content[at] ^= 0x10;
+    else
+        model->disk->unreadable[0] = block;
+}
+
+static void with_damage(struct model *model, uint64_t block, uint64_t beta, enum damage kind) {
     uint64_t owner = owner_of(model, block);
     bool is_beta = (owner & ~DISK_OWNER_DEAD) == beta;
-    memcpy(model->disk->content, model->clean, DISK_BYTES);
-    model->disk->content[block * DISK_BLOCK_SIZE + random_below(&model->random, DISK_BLOCK_SIZE)] ^=
-        0x10;
+    damage(model, block, kind);
     model->pool = pooltest_open(model->disk);
     look_at_witness(model, !is_beta);
     use(model);
@@ -202,7 +211,9 @@ static void with_damage(struct model *model, uint64_t block, uint64_t beta) {
     model->pool = pooltest_open(model->disk);
     look_at_witness(model, !is_beta);
     assert_int_equal(lfsx_pool_close(model->pool), STATUS_OK);
-    if (!repair(model))
+    bool is_whole = repair(model);
+    model->disk->unreadable[0] = 0;
+    if (!is_whole)
         return;
     model->pool = pooltest_open(model->disk);
     if (!is_beta) /* else what the node said is lost */
@@ -233,7 +244,8 @@ static void every_node_of_datasets(void **state) {
     for (uint64_t block = g.data_start; block < g.data_end; block++) {
         if (!alloc_is_used(&allocator, block) || owner_of(&model, block) < DISK_FIRST_DATASET)
             continue;
-        with_damage(&model, block, beta);
+        with_damage(&model, block, beta, FLIPPED);
+        with_damage(&model, block, beta, UNREADABLE);
         damaged++;
     }
     printf("%u nodes damaged\n", damaged);
