@@ -188,7 +188,8 @@ static bool superblock_is_sane(const struct disk_superblock *disk, const struct 
                                unsigned slot, struct geometry *geometry) {
     return geometry_resize(&label->geometry, le64_get(disk->device_blocks), geometry) ==
                STATUS_OK &&
-           le64_get(disk->checkpoint) % DISK_RING_SLOTS == slot &&
+           le64_get(disk->checkpoint) % DISK_RING_SLOTS == slot && le64_get(disk->epoch) > 0 &&
+           le64_get(disk->epoch) <= DISK_EPOCH_MAX &&
            memcmp(disk->pool_uuid, label->pool_uuid, sizeof disk->pool_uuid) == 0 &&
            geometry_is_data(geometry, le64_get(disk->catalog.block), 1) &&
            disk->catalog.level <= DISK_LEVEL_MAX && le16_get(disk->catalog.group) == 0 &&

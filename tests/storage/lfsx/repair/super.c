@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Goal: a pool whose superblocks or labels are lost comes back, and what may be older is said. */
+#include "base/checksum.h"
 #include "tests/storage/lfsx/repair/corpus.h"
 
 /* Both copies of the newest superblock: the pool goes back, and says so. */
@@ -23,6 +24,37 @@ static void newest_superblock(void **state) {
     assert_true(corpus.reported_count > 0);
     corpus_verify(&corpus);
     corpus_end(&corpus);
+}
+
+static void set_epoch(struct corpus *corpus, unsigned area, uint64_t checkpoint, uint64_t epoch) {
+    uint64_t block = geometry_slot_address(&corpus->label.geometry, area,
+                                           (unsigned)(checkpoint % DISK_RING_SLOTS));
+    struct disk_superblock *disk =
+        (struct disk_superblock *)(corpus->disk->content + block * DISK_BLOCK_SIZE);
+    assert_int_equal(le64_get(disk->checkpoint), checkpoint);
+    disk->epoch = le64_make(epoch);
+    disk->checksum = le64_make(checksum_xxh64((const char *)disk + 8, DISK_BLOCK_SIZE - 8, 0));
+}
+
+/* Both copies of the newest superblock say that the pool is of an epoch that there cannot be: they
+ * count as damaged. Else what is written then would be of no epoch. */
+static void impossible_epoch(void **state) {
+    (void)state;
+    static struct corpus corpus;
+    static struct ring ring;
+    struct superblock super;
+    for (uint64_t wrong = 0; wrong < 2; wrong++) {
+        corpus_start(&corpus, KIND_CLEAN);
+        assert_int_equal(ring_read(&corpus.disk->device, &corpus.label, &ring), STATUS_OK);
+        assert_int_equal(ring_newest(&ring, &super), STATUS_OK);
+        for (unsigned area = 0; area < 2; area++)
+            set_epoch(&corpus, area, super.checkpoint, wrong * (DISK_EPOCH_MAX + 1ull));
+        struct lfsx_pool *pool;
+        assert_int_equal(lfsx_pool_open(&corpus.disk->device, NULL, &pool), STATUS_CORRUPT);
+        assert_int_equal(corpus_repair(&corpus, LFSX_REPAIR_ALL).remaining, 0);
+        corpus_verify(&corpus);
+        corpus_end(&corpus);
+    }
 }
 
 /* Without labels, whatever stands in their place now, it is still known to be a pool; and it gets
@@ -213,9 +245,13 @@ static void labels_of_a_grown_pool(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(newest_superblock),        cmocka_unit_test(labels),
-        cmocka_unit_test(labels_of_a_grown_pool),   cmocka_unit_test(all_superblocks),
-        cmocka_unit_test(all_superblocks_and_more), cmocka_unit_test(unpublished_nodes),
+        cmocka_unit_test(newest_superblock),
+        cmocka_unit_test(impossible_epoch),
+        cmocka_unit_test(labels),
+        cmocka_unit_test(labels_of_a_grown_pool),
+        cmocka_unit_test(all_superblocks),
+        cmocka_unit_test(all_superblocks_and_more),
+        cmocka_unit_test(unpublished_nodes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
