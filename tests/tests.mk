@@ -9,7 +9,8 @@ $(UNIT_TESTS): $(BUILD)/asan/tests/%: $(BUILD)/asan/tests/%.o $(ASAN_LIBRARY)
 	@$(CC) $(ASAN_CFLAGS) -Wl,--start-group $^ -Wl,--end-group -o $@ -lcmocka
 
 # What makes checksums right again after a change.
-$(addprefix $(BUILD)/asan/tests/storage/lfsx/repair/,clone journal): \
+$(addprefix $(BUILD)/asan/tests/storage/lfsx/repair/,clone contradictions \
+             journal): \
     $(BUILD)/asan/tests/fuzz/reseal.o
 
 # It says itself what is random, and what time it is.

@@ -81,10 +81,21 @@ static void take_item(struct dead_walk *walk, const struct item *item) {
         take_run(walk, birth, era, item->key.offset, count);
 }
 
+/* Whether nothing of the node is younger than what names it. */
+static bool is_of_age(const struct repair *repair, const struct pointer *pointer,
+                      const struct node_bounds *bounds) {
+    const struct disk_node *node = repair->path[pointer->level];
+    const struct disk_node *parent = repair->path[pointer->level + 1u];
+    uint64_t checkpoint = bounds->is_root ? repair->super.checkpoint : le64_get(parent->checkpoint);
+    uint64_t birth = bounds->is_root ? repair->super.epoch : le64_get(parent->birth);
+    return le64_get(node->checkpoint) <= checkpoint && le64_get(node->birth) <= birth;
+}
+
 static void walk_node(struct dead_walk *walk, const struct pointer *pointer,
                       const struct node_bounds *bounds) {
     struct repair *repair = walk->repair;
     if (!repair_node(repair, pointer, walk->head->id | DISK_OWNER_DEAD, bounds) ||
+        !is_of_age(repair, pointer, bounds) ||
         (walk->step == STEP_VERIFY && repair_bit(repair->claimed, pointer->block))) {
         walk->good = false;
         return;

@@ -38,6 +38,7 @@ static enum status open_maps(struct repair *repair) {
     repair->old_used = spill_bits_open(repair->spill, blocks);
     repair->other = spill_bits_open(repair->spill, blocks);
     repair->tainted = spill_bits_open(repair->spill, blocks);
+    repair->disputed = spill_bits_open(repair->spill, blocks);
     repair->known = spill_bits_open(repair->spill, g->regions);
     repair->entries = os_alloc_zeroed((repair->top + 1) * sizeof *repair->entries);
     if (repair->entries == NULL)
@@ -125,13 +126,13 @@ void repair_map_release(struct repair *repair) {
     for (unsigned level = 0; repair->entries != NULL && level <= repair->top; level++)
         spill_array_close(repair->entries[level]);
     os_free(repair->entries);
-    struct spill_bits *bits[] = {repair->claimed, repair->keep,    repair->old_used,
-                                 repair->other,   repair->tainted, repair->known};
+    struct spill_bits *bits[] = {repair->claimed, repair->keep,     repair->old_used, repair->other,
+                                 repair->tainted, repair->disputed, repair->known};
     for (unsigned i = 0; i < ARRAY_LENGTH(bits); i++)
         spill_bits_close(bits[i]);
     repair->entries = NULL;
     repair->claimed = repair->keep = repair->old_used = repair->other = repair->tainted =
-        repair->known = NULL;
+        repair->disputed = repair->known = NULL;
 }
 
 bool repair_is_region_empty(const struct repair *repair, uint64_t region) {

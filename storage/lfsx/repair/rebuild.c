@@ -88,12 +88,48 @@ static void rewrite_children(struct repair *repair, struct repair_tree *tree,
                              struct repair_loader *loader) {
     for (unsigned i = 0; repair->failure == STATUS_OK && i < node_count(node); i++) {
         struct pointer child = node_child(node, i);
-        struct node_bounds below = node_child_bounds(node, i, bounds);
-        rewrite(repair, tree, &child, &below, loader);
+        struct node_bounds below;
+        if (repair_child_bounds(node, i, bounds, &below))
+            rewrite(repair, tree, &child, &below, loader);
     }
 }
 
-/* Looking around clobbers the pages of the way down: each step has its own copy. */
+/* A part that stays where it is. */
+static void stay(struct repair *repair, struct repair_tree *tree, const struct pointer *pointer,
+                 const struct node_bounds *bounds, struct repair_loader *loader) {
+    struct key key = bounds->low;
+    if (pointer->level == 0 && !tree->in_share &&
+        tree->settled > key.offset) { /* something reached beyond it */
+        const struct disk_node *leaf = edge_leaf(repair, tree, *pointer, false);
+        key = leaf == NULL ? key : node_key(leaf, 0);
+    }
+    keep(repair, tree, pointer);
+    repair_loader_subtree(loader, &key, pointer);
+}
+
+/* An inner node above what is lost or corrected. Looking around clobbers the pages of the way down:
+ * each step has its own copy. */
+static void rewrite_inner(struct repair *repair, struct repair_tree *tree,
+                          const struct pointer *pointer, const struct node_bounds *bounds,
+                          struct repair_loader *loader) {
+    static const struct node_bounds anything = {.is_root = true};
+    struct disk_node *node = os_page_alloc(DISK_BLOCK_SIZE);
+    if (node == NULL)
+        repair_fail(repair, STATUS_NO_MEMORY);
+    else if (!repair_node(repair, pointer, repair_owner(repair, tree->id, pointer->birth),
+                          &anything))
+        repair_fail(repair, STATUS_IO); /* it could be read a moment ago */
+    if (repair->failure == STATUS_OK) {
+        memcpy(node, repair->path[pointer->level], DISK_BLOCK_SIZE);
+        if (!repair_bit(repair->disputed, pointer->block)) {
+            repair_clear(repair->claimed, pointer->block);
+            repair_set(repair->keep, pointer->block);
+        }
+        rewrite_children(repair, tree, node, bounds, loader);
+    }
+    os_page_free(node, DISK_BLOCK_SIZE);
+}
+
 static void rewrite(struct repair *repair, struct repair_tree *tree, const struct pointer *pointer,
                     const struct node_bounds *bounds, struct repair_loader *loader) {
     const struct repair_range *lost = find_range(repair, tree, pointer, bounds);
@@ -105,29 +141,16 @@ static void rewrite(struct repair *repair, struct repair_tree *tree, const struc
             repair_salvage(repair, tree, lost, loader);
         return;
     }
-    if (!repair_is_tainted(repair, pointer->block)) {
-        struct key key = bounds->low;
-        if (pointer->level == 0 && !tree->in_share &&
-            tree->settled > key.offset) { /* something reached beyond it */
-            const struct disk_node *leaf = edge_leaf(repair, tree, *pointer, false);
-            key = leaf == NULL ? key : node_key(leaf, 0);
-        }
+    const struct repair_correction *correction =
+        repair_find_correction(repair, tree, pointer, bounds);
+    if (correction != NULL) {
         keep(repair, tree, pointer);
-        repair_loader_subtree(loader, &key, pointer);
-        return;
+        repair_correct(repair, tree, correction, loader);
+    } else if (pointer->level == 0 || !repair_is_tainted(repair, pointer->block)) {
+        stay(repair, tree, pointer, bounds, loader);
+    } else {
+        rewrite_inner(repair, tree, pointer, bounds, loader);
     }
-    struct disk_node *node = os_page_alloc(DISK_BLOCK_SIZE);
-    if (node == NULL)
-        repair_fail(repair, STATUS_NO_MEMORY);
-    else if (!repair_node(repair, pointer, repair_owner(repair, tree->id, pointer->birth), bounds))
-        repair_fail(repair, STATUS_IO); /* it could be read a moment ago */
-    if (repair->failure == STATUS_OK) {
-        memcpy(node, repair->path[pointer->level], DISK_BLOCK_SIZE);
-        repair_clear(repair->claimed, pointer->block);
-        repair_set(repair->keep, pointer->block);
-        rewrite_children(repair, tree, node, bounds, loader);
-    }
-    os_page_free(node, DISK_BLOCK_SIZE);
 }
 
 static void rebuild_tree(struct repair *repair, struct repair_tree *tree) {
@@ -136,11 +159,24 @@ static void rebuild_tree(struct repair *repair, struct repair_tree *tree) {
     uint64_t owner = tree->id;
     if (repair_loader_start(&loader, repair, owner, repair_birth(repair, tree)) != STATUS_OK)
         return;
-    if (!tree->in_share || repair_share_begin(repair, tree, &loader) == STATUS_OK)
+    bool salvages = tree->in_share && tree->ranges > 0;
+    if (!salvages || repair_share_begin(repair, tree, &loader) == STATUS_OK)
         rewrite(repair, tree, &tree->root, &everything, &loader);
     repair_share_end(repair);
     tree->root = repair_loader_end(&loader);
     repair_find_tree(repair, tree->id, REPAIR_HEAD)->recount = true;
+}
+
+static const char *kind_of(const struct repair_tree *tree) {
+    return !repair_is_head(tree) ? "snapshot" : tree->in_share ? "share" : "volume";
+}
+
+/* Nothing of it was damaged. */
+static void tell(struct repair *repair, const struct repair_tree *tree) {
+    char name[REPAIR_NAME_SIZE];
+    repair_say(repair, "%s %s: corrected %llu of its nodes, which said what cannot be",
+               kind_of(tree), repair_name(repair, tree, name),
+               (unsigned long long)tree->corrections);
 }
 
 /* As many blocks as there were: what was not found are holes. */
@@ -159,10 +195,7 @@ static void judge(struct repair *repair, struct repair_tree *tree) {
         repair_forget_losses(tree);
     complete =
         tree->losses.count == 0 && (tree->lost == NULL || spill_array_count(tree->lost) == 0);
-    repair_say(repair, "%s %s: built its tree anew%s",
-               !repair_is_head(tree) ? "snapshot"
-               : tree->in_share      ? "share"
-                                     : "volume",
+    repair_say(repair, "%s %s: built its tree anew%s", kind_of(tree),
                repair_name(repair, tree, name), complete ? "; all of its data was found" : "");
 }
 
@@ -179,7 +212,7 @@ static bool needs_counts(const struct repair *repair, const struct repair_tree *
 void repair_rebuild(struct repair *repair) {
     struct repair_tree *trees = repair->trees.items;
     for (uint64_t i = repair->trees.count; repair->failure == STATUS_OK && i-- > 0;)
-        if (trees[i].ranges > 0)
+        if (trees[i].ranges + trees[i].corrections > 0)
             rebuild_tree(repair, &trees[i]);
     for (uint64_t i = repair->trees.count; repair->failure == STATUS_OK && i-- > 0;) {
         uint64_t head = i; /* the last of its dataset's, some of which may be gone afterwards */
@@ -193,4 +226,6 @@ void repair_rebuild(struct repair *repair) {
     for (uint64_t i = 0; repair->failure == STATUS_OK && i < repair->trees.count; i++)
         if (trees[i].ranges > 0)
             judge(repair, &trees[i]);
+        else if (trees[i].corrections > 0)
+            tell(repair, &trees[i]);
 }

@@ -186,6 +186,8 @@ void repair_release(struct repair *repair) {
     os_free(repair->trees.items);
     os_free(repair->schedules.items);
     os_free(repair->ranges.items);
+    os_free(repair->corrections.items);
+    os_free(repair->adopted.items);
     os_free(repair->catalog_nodes.items);
     for (unsigned level = 0; level <= DISK_LEVEL_MAX; level++)
         os_page_free(repair->path[level], DISK_BLOCK_SIZE);
@@ -250,7 +252,8 @@ static void begin_tree(struct repair_tree *tree) {
     tree->nodes = le64_get(head ? tree->disk.node_blocks : tree->snapshot.node_blocks);
     tree->data = le64_get(head ? tree->disk.data_blocks : tree->snapshot.data_blocks);
     tree->shared = le64_get(head ? tree->disk.shared_blocks : tree->snapshot.shared_blocks);
-    tree->file = tree->file_end = tree->size = tree->ranges = 0;
+    tree->file = tree->file_end = tree->size = tree->ranges = tree->corrections = 0;
+    tree->limit = 0;
     tree->recount = tree->is_short = false;
 }
 
@@ -283,12 +286,14 @@ void repair_forget(struct repair *repair) {
     repair->catalog_lost = repair->dropped = false;
     spill_bits_clear(repair->claimed);
     spill_bits_clear(repair->tainted);
+    repair_forget_corrections(repair);
 }
 
 /* More trees were found: what was claimed by whom may change. */
 static void walk_again(struct repair *repair) {
     spill_bits_clear(repair->claimed);
     spill_bits_clear(repair->tainted);
+    repair_forget_corrections(repair);
     const uint64_t *catalog = repair->catalog_nodes.items;
     for (uint64_t i = 0; i < repair->catalog_nodes.count; i++)
         repair_set(repair->claimed, catalog[i]);
@@ -375,11 +380,14 @@ static bool has_bad_dead_tree(const struct repair *repair) {
 static void repair_state(struct repair *repair, const struct found *found) {
     bool all = repair->options->level == LFSX_REPAIR_ALL;
     repair->recount = found->counts > 0 || repair->superblock_lost;
+    if (!all && (found->trees > 0 || found->journal > 0))
+        return;
     repair_prepare(repair);
     if (repair->failure == STATUS_OK)
         repair_walk(repair);
-    bool lost = repair->ranges.count > 0 || repair->catalog_lost || has_bad_dead_tree(repair);
-    if (repair->failure != STATUS_OK || (!all && (lost || found->trees > 0 || found->journal > 0)))
+    bool lost = repair->ranges.count > 0 || repair->corrections.count > 0 || repair->catalog_lost ||
+                has_bad_dead_tree(repair);
+    if (repair->failure != STATUS_OK || (!all && lost))
         return;
     if (repair->ranges.count > 0 || repair->catalog_lost)
         repair_scan(repair);

@@ -37,6 +37,12 @@ struct repair_range {
     struct node_bounds bounds;
 };
 
+/* A leaf that is whole, and of which the tree takes what can be. */
+struct repair_correction {
+    struct repair_range leaf;
+    struct key floor; /* the tree has all keys before this one already */
+};
+
 /* A node that the scan found. */
 struct repair_candidate {
     uint64_t owner;
@@ -74,7 +80,9 @@ struct repair_tree {
     bool in_share;
     uint64_t file, file_end; /* inode; blocks: behind the last extent that was seen of it */
     uint64_t size;           /* bytes, of a volume; 0: no inode was found */
-    uint64_t ranges;         /* number of its lost ranges */
+    uint64_t limit;          /* bytes: what the walk knew of that, or of the older tree's; 0 */
+    uint64_t ranges;         /* number of its lost ranges, */
+    uint64_t corrections;    /* and of nodes that must be written anew though they are whole */
     uint64_t settled; /* blocks, of a volume: how far rebuilding came; 0 after a part that stayed */
     uint64_t settled_file; /* of a share: `settled` is of this inode */
     bool has_stayed;
@@ -96,6 +104,7 @@ struct repair_schedule {
 };
 
 struct repair_share;
+struct repair_loader;
 
 struct repair {
     struct blockdev *device;
@@ -110,7 +119,8 @@ struct repair {
     struct spill_bits *claimed; /* a bit for each block of the whole regions; the others, too: */
     struct spill_bits *keep, *old_used;
     struct spill_bits *other;     /* for what the moment needs */
-    struct spill_bits *tainted;   /* nodes above lost ranges */
+    struct spill_bits *tainted;   /* nodes above lost ranges, or to be corrected */
+    struct spill_bits *disputed;  /* nodes of them that are right in an older tree, and stay */
     struct spill_bits *known;     /* for each region: its bitmap could be read */
     struct spill_array **entries; /* of the maps, by level; map.c */
     unsigned top;
@@ -119,6 +129,8 @@ struct repair {
     struct repair_array trees;         /* struct repair_tree, by dataset and epoch */
     struct repair_array schedules;     /* struct repair_schedule */
     struct repair_array ranges;        /* struct repair_range, in the order of the walk */
+    struct repair_array corrections;   /* struct repair_correction */
+    struct repair_array adopted;       /* correct.c */
     struct spill_array *candidates;    /* struct repair_candidate, by owner and first key */
     struct repair_array catalog_nodes; /* uint64_t: blocks */
     bool catalog_lost;                 /* some of the catalog is, or of what it should name */
@@ -165,6 +177,11 @@ static inline bool repair_is_higher(const struct repair_candidate *a,
                                     const struct repair_candidate *b) {
     return a->checkpoint > b->checkpoint ||
            (a->checkpoint == b->checkpoint && a->pointer.level > b->pointer.level);
+}
+static inline struct key repair_key_after(struct key key) {
+    if (++key.offset == 0 && ++key.type == 0)
+        key.inode++;
+    return key;
 }
 /* The first failure counts: what happened after it may be its consequence. */
 static inline void repair_fail(struct repair *repair, enum status status) {
@@ -297,6 +314,30 @@ struct repair_visitor {
     void *context;
 };
 void repair_visit(struct repair_visitor *visitor, const struct pointer *root);
+
+/* ---- repair/correct.c ---- */
+
+/* When a data block was really born that an extent says was born then. */
+uint64_t repair_true_birth(const struct repair *repair, uint64_t block, uint64_t birth);
+/* Says it; once for a block. */
+void repair_adopt(struct repair *repair, uint64_t block, uint64_t birth);
+/* As node_child_bounds(), but within the node's own bounds; false: nothing can be there. */
+bool repair_child_bounds(const struct disk_node *node, unsigned index,
+                         const struct node_bounds *bounds, struct node_bounds *child);
+/* Whether a key cannot be where it stands. */
+bool repair_is_astray(const struct node_bounds *bounds, const struct key *floor,
+                      const struct key *key);
+/* How many blocks of the extent are before the end of its volume. */
+uint64_t repair_extent_blocks(const struct repair_tree *tree, const struct item *item);
+/* NULL: the node need not be corrected. */
+const struct repair_correction *repair_find_correction(const struct repair *repair,
+                                                       const struct repair_tree *tree,
+                                                       const struct pointer *pointer,
+                                                       const struct node_bounds *bounds);
+/* Adds what can be of the leaf to the tree that is being built. */
+void repair_correct(struct repair *repair, const struct repair_tree *tree,
+                    const struct repair_correction *correction, struct repair_loader *loader);
+void repair_forget_corrections(struct repair *repair);
 
 /* ---- repair/dead.c ---- */
 

@@ -144,7 +144,8 @@ static enum quality try_catalog(struct repair *repair, const struct pointer *roo
     repair->quiet = false;
     enum quality quality = QUALITY_NONE;
     if (!repair->catalog_lost && names_are_right(repair))
-        quality = repair->ranges.count == 0 ? QUALITY_ALL : QUALITY_CATALOG;
+        quality =
+            repair->ranges.count + repair->corrections.count == 0 ? QUALITY_ALL : QUALITY_CATALOG;
     repair_forget(repair);
     return quality;
 }

@@ -98,12 +98,6 @@ struct repair_share {
     uint64_t gap_file, gap; /* what is missing of this file begins there */
 };
 
-static inline struct key repair_key_after(struct key key) {
-    if (++key.offset == 0 && ++key.type == 0)
-        key.inode++;
-    return key;
-}
-
 /* Whether all nodes of the range were found. */
 static inline bool repair_is_whole(const struct repair_share *s) {
     return s->complete && s->range->pointer.level > 0;

@@ -2,10 +2,13 @@
 /*
  * The walk over what is readable. A node counts if it would count for an open pool too and if
  * nothing that it names was named before but by an older tree that it descends from; the keys of
- * one that does not are a lost range. What was found whole in an older tree is not walked again.
+ * one that does not are a lost range. One that is whole, but says what cannot be, is corrected
+ * (correct.c). What was found whole in an older tree is not walked again where this tree says the
+ * same of it.
  */
 #include "base/math.h"
 #include "base/mem.h"
+#include "storage/lfsx/format/trail.h"
 #include "storage/lfsx/format/values.h"
 #include "storage/lfsx/repair/repair_internal.h"
 
@@ -13,7 +16,9 @@ struct walk {
     struct repair *repair;
     struct repair_tree *tree;           /* NULL: the catalog */
     struct repair_tree *older;          /* NULL: there is none */
+    struct trail trail;                 /* in the older one */
     uint64_t above[DISK_LEVEL_MAX + 1]; /* the way down, by level */
+    struct key floor;                   /* the tree has all keys before this one already */
     bool begun;                         /* it came to the first leaf */
 };
 
@@ -39,7 +44,18 @@ static bool is_shared(const struct walk *walk, uint64_t birth) {
     return walk->tree != NULL && walk->tree->since != 0 && birth <= walk->tree->since;
 }
 
-/* Whether all extents are in order, and their blocks free to be claimed or an older tree's. */
+/* Whether the blocks of an extent are free to be claimed, or an older tree's. */
+static bool is_free(const struct walk *walk, const struct disk_extent *extent) {
+    for (uint64_t i = 0; i < le32_get(extent->block_count); i++) {
+        uint64_t block = le64_get(extent->block) + i;
+        uint64_t birth = repair_true_birth(walk->repair, block, le64_get(extent->birth));
+        if (!is_shared(walk, birth) && repair_bit(walk->repair->claimed, block))
+            return false;
+    }
+    return true;
+}
+
+/* Whether all extents are in order, and their blocks free. */
 static bool extents_are_free(struct walk *walk, const struct disk_node *leaf) {
     uint64_t file = walk->tree == NULL ? 0 : walk->tree->file;
     uint64_t end = walk->tree == NULL ? 0 : walk->tree->file_end;
@@ -48,14 +64,10 @@ static bool extents_are_free(struct walk *walk, const struct disk_node *leaf) {
         if (item.key.type != DISK_TYPE_EXTENT)
             continue;
         const struct disk_extent *extent = item.value;
-        if (item.key.inode == file && item.key.offset < end)
+        if ((item.key.inode == file && item.key.offset < end) || !is_free(walk, extent))
             return false;
         file = item.key.inode;
         end = item.key.offset + le32_get(extent->block_count);
-        for (uint64_t j = 0;
-             !is_shared(walk, le64_get(extent->birth)) && j < le32_get(extent->block_count); j++)
-            if (repair_bit(walk->repair->claimed, le64_get(extent->block) + j))
-                return false;
     }
     return true;
 }
@@ -118,11 +130,32 @@ static void claim(struct walk *walk, uint64_t birth, uint64_t block) {
     repair_set(walk->repair->claimed, block);
 }
 
+/* Whether what is as old as the older tree must be in it. */
+static bool older_is_whole(const struct walk *walk) {
+    const struct repair_tree *older = walk->older;
+    return older != NULL && older->ranges == 0 && !older->found && !older->guessed;
+}
+
+/* Whether a block of this birth is this tree's although it says that it is not, or the reverse. */
+static bool is_misdated(const struct walk *walk, uint64_t block, uint64_t birth) {
+    return birth > repair_birth(walk->repair, walk->tree) ||
+           (is_shared(walk, birth) && !repair_bit(walk->repair->claimed, block) &&
+            older_is_whole(walk));
+}
+
 static void take_extent(struct walk *walk, const struct item *item) {
+    struct repair *repair = walk->repair;
     const struct disk_extent *extent = item->value;
-    uint64_t count = le32_get(extent->block_count);
-    for (uint64_t i = 0; i < count; i++)
-        claim(walk, le64_get(extent->birth), le64_get(extent->block) + i);
+    uint64_t count = repair_extent_blocks(walk->tree, item);
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t block = le64_get(extent->block) + i;
+        uint64_t birth = repair_true_birth(repair, block, le64_get(extent->birth));
+        if (is_misdated(walk, block, birth)) {
+            birth = repair_birth(repair, walk->tree);
+            repair_adopt(repair, block, birth);
+        }
+        claim(walk, birth, block);
+    }
     walk->tree->file = item->key.inode;
     walk->tree->file_end = item->key.offset + count;
 }
@@ -140,7 +173,8 @@ static void take_item(struct walk *walk, const struct item *item) {
         break;
     case DISK_TYPE_INODE:
         if (!walk->tree->in_share)
-            walk->tree->size = le64_get(((const struct disk_inode *)item->value)->size);
+            walk->tree->size = walk->tree->limit =
+                le64_get(((const struct disk_inode *)item->value)->size);
         break;
     case DISK_TYPE_EXTENT:
         take_extent(walk, item);
@@ -148,6 +182,12 @@ static void take_item(struct walk *walk, const struct item *item) {
     default:
         break; /* names are made anew from the records */
     }
+}
+
+/* Nodes from this level on up must be written anew. */
+static void taint(struct walk *walk, unsigned level) {
+    for (; level <= walk->tree->root.level; level++)
+        repair_set(walk->repair->tainted, walk->above[level]);
 }
 
 static void lose(struct walk *walk, const struct pointer *pointer,
@@ -164,8 +204,7 @@ static void lose(struct walk *walk, const struct pointer *pointer,
     range->id = walk->tree->id;
     range->epoch = walk->tree->epoch;
     walk->tree->ranges++;
-    for (unsigned level = (unsigned)pointer->level + 1; level <= walk->tree->root.level; level++)
-        repair_set(repair->tainted, walk->above[level]);
+    taint(walk, (unsigned)pointer->level + 1);
 }
 
 static void claim_node(struct walk *walk, const struct pointer *pointer) {
@@ -178,45 +217,171 @@ static void claim_node(struct walk *walk, const struct pointer *pointer) {
         *block = pointer->block;
 }
 
+/* Whether a node that the older tree has is right in this one, too: where that says the same of
+ * it, or by its keys. */
+static bool is_in_place(struct walk *walk, const struct pointer *pointer,
+                        const struct node_bounds *bounds) {
+    struct repair *repair = walk->repair;
+    struct trail_step older;
+    struct trail_step step = {*pointer, *bounds};
+    enum status status = trail_look(&walk->trail, &bounds->low, pointer->level, &older);
+    if (status == STATUS_NO_MEMORY || status == STATUS_GONE)
+        repair_fail(repair, status);
+    if (repair->failure != STATUS_OK || (status == STATUS_OK && trail_is_same(&older, &step)))
+        return true;
+    for (;;) {
+        uint64_t owner = repair_owner(repair, walk->tree->id, step.pointer.birth);
+        if (!repair_node(repair, &step.pointer, owner, &step.bounds))
+            return false;
+        const struct disk_node *node = repair->path[step.pointer.level];
+        if (node->level == 0 || !step.bounds.has_high)
+            return true;
+        unsigned last = node_count(node) - 1;
+        step.bounds = node_child_bounds(node, last, &step.bounds);
+        step.pointer = node_child(node, last);
+    }
+}
+
+/* Whether the node says what cannot be, for all that is above it; `parent` is NULL for the root. */
+static bool is_wrong(const struct walk *walk, const struct disk_node *node,
+                     const struct node_bounds *bounds, const struct disk_node *parent,
+                     bool is_missing) {
+    const struct repair *repair = walk->repair;
+    const char *why;
+    uint64_t checkpoint = parent == NULL ? repair->super.checkpoint : le64_get(parent->checkpoint);
+    uint64_t birth = parent == NULL ? repair_birth(repair, walk->tree) : le64_get(parent->birth);
+    return is_missing || le64_get(node->checkpoint) > checkpoint || le64_get(node->birth) > birth ||
+           node_bounds_validate(node, bounds, &why) != STATUS_OK;
+}
+
+/* Whether an item of a leaf cannot be as it is. */
+static bool is_item_wrong(const struct walk *walk, const struct node_bounds *bounds,
+                          const struct item *item) {
+    const struct disk_extent *extent = item->value;
+    if (repair_is_astray(bounds, &walk->floor, &item->key))
+        return true;
+    if (item->key.type != DISK_TYPE_EXTENT)
+        return false;
+    uint64_t said = le64_get(extent->birth);
+    bool wrong = repair_extent_blocks(walk->tree, item) < le32_get(extent->block_count);
+    for (uint64_t i = 0; i < le32_get(extent->block_count) && !wrong; i++) {
+        uint64_t block = le64_get(extent->block) + i;
+        wrong =
+            repair_true_birth(walk->repair, block, said) != said || is_misdated(walk, block, said);
+    }
+    return wrong;
+}
+
+/* What stands where nothing of its key can be is given up. */
+static void lose_astray(struct walk *walk, const struct item *item) {
+    struct repair_tree *tree = walk->tree;
+    if (item->key.type != DISK_TYPE_EXTENT || tree->in_share)
+        repair_lose(walk->repair, tree, 0, UINT64_MAX, true);
+    else
+        repair_lose(walk->repair, tree, item->key.offset,
+                    item->key.offset + repair_extent_blocks(tree, item), false);
+}
+
+static void walk_leaf(struct walk *walk, const struct pointer *pointer,
+                      const struct node_bounds *bounds, bool is_wrong) {
+    struct repair *repair = walk->repair;
+    const struct disk_node *leaf = repair->path[0];
+    struct key floor = walk->floor;
+    for (unsigned i = 0; i < node_count(leaf); i++) {
+        struct item item = node_item(leaf, i);
+        bool astray = walk->tree != NULL && repair_is_astray(bounds, &floor, &item.key);
+        if (walk->tree != NULL && !is_wrong)
+            is_wrong = is_item_wrong(walk, bounds, &item);
+        if (astray) {
+            lose_astray(walk, &item);
+            continue;
+        }
+        take_item(walk, &item);
+        walk->floor = repair_key_after(item.key);
+    }
+    if (!is_wrong) {
+        claim_node(walk, pointer);
+        return;
+    }
+    struct repair_correction *correction =
+        repair_add(repair, &repair->corrections, sizeof *correction);
+    if (correction == NULL)
+        return;
+    *correction =
+        (struct repair_correction){{walk->tree->id, walk->tree->epoch, *pointer, *bounds}, floor};
+    walk->tree->corrections++;
+    taint(walk, 0);
+}
+
 static void walk_node(struct walk *walk, const struct pointer *pointer,
-                      const struct node_bounds *bounds) {
+                      const struct node_bounds *bounds, const struct disk_node *parent);
+
+static void walk_children(struct walk *walk, const struct disk_node *node,
+                          const struct node_bounds *bounds) {
+    for (unsigned i = 0; walk->repair->failure == STATUS_OK && i < node_count(node); i++) {
+        struct pointer child = node_child(node, i);
+        struct node_bounds below;
+        if (repair_child_bounds(node, i, bounds, &below))
+            walk_node(walk, &child, &below, node);
+        else
+            repair_lose(walk->repair, walk->tree, 0, UINT64_MAX, true);
+    }
+}
+
+static void pass(struct walk *walk, const struct node_bounds *bounds) {
+    walk->begun = true;
+    if (bounds->has_high)
+        walk->floor = bounds->high;
+}
+
+static void walk_node(struct walk *walk, const struct pointer *pointer,
+                      const struct node_bounds *bounds, const struct disk_node *parent) {
+    static const struct node_bounds anything = {.is_root = true};
     struct repair *repair = walk->repair;
     bool claimed = geometry_is_data(&repair->label.geometry, pointer->block, 1) &&
                    repair_bit(repair->claimed, pointer->block);
     bool shared = is_shared(walk, pointer->birth);
-    if (claimed && shared && !repair_is_tainted(repair, pointer->block)) {
-        walk->begun = true;
+    bool whole = claimed && shared && !repair_is_tainted(repair, pointer->block);
+    if (whole && is_in_place(walk, pointer, bounds)) {
+        if (!walk->begun)
+            walk->tree->limit = walk->older->limit;
+        pass(walk, bounds);
         return;
     }
     uint64_t owner = walk->tree == NULL ? DISK_OWNER_CATALOG
                                         : repair_owner(repair, walk->tree->id, pointer->birth);
-    bool good = (!claimed || shared) && repair_node(repair, pointer, owner, bounds);
+    bool good = (!claimed || shared) &&
+                repair_node(repair, pointer, owner, walk->tree == NULL ? bounds : &anything);
     const struct disk_node *node = good ? repair->path[pointer->level] : NULL;
     if (repair->failure != STATUS_OK)
         return;
     if (!good || (node->level == 0 && !is_possible(walk, node))) {
-        walk->begun = true;
+        pass(walk, bounds);
         lose(walk, pointer, bounds);
         return;
     }
-    claim_node(walk, pointer);
     walk->above[pointer->level] = pointer->block;
-    for (unsigned i = 0; repair->failure == STATUS_OK && i < node_count(node); i++) {
-        if (node->level == 0) {
-            struct item item = node_item(node, i);
-            take_item(walk, &item);
-            continue;
-        }
-        struct pointer child = node_child(node, i);
-        struct node_bounds below = node_child_bounds(node, i, bounds);
-        walk_node(walk, &child, &below);
+    bool missing = shared && !claimed && older_is_whole(walk);
+    bool wrong = walk->tree != NULL && is_wrong(walk, node, bounds, parent, missing);
+    if (whole)
+        repair_set(repair->disputed, pointer->block);
+    if (node->level == 0) {
+        walk_leaf(walk, pointer, bounds, wrong || whole);
+        return;
     }
+    if (wrong) {
+        walk->tree->corrections++;
+        taint(walk, pointer->level);
+    } else {
+        claim_node(walk, pointer);
+    }
+    walk_children(walk, node, bounds);
 }
 
 void repair_walk_catalog(struct repair *repair) {
     struct walk walk = {.repair = repair};
     struct node_bounds everything = {.is_root = true};
-    walk_node(&walk, &repair->super.catalog, &everything);
+    walk_node(&walk, &repair->super.catalog, &everything, NULL);
 }
 
 /* What an older tree has whole is not looked into, so its size may be all that is known. */
@@ -226,7 +391,10 @@ void repair_walk_tree(struct repair *repair, struct repair_tree *tree) {
     if (repair_is_gone(tree))
         return;
     struct repair_tree *older = walk.older = repair_older(repair, tree);
-    walk_node(&walk, &tree->root, &everything);
+    struct pointer nothing = {0};
+    trail_follow(&walk.trail, repair->device, older == NULL ? &nothing : &older->root);
+    walk_node(&walk, &tree->root, &everything, NULL);
+    trail_release(&walk.trail);
     if (tree->in_share)
         return;
     if (tree->size == 0 && !repair_is_head(tree))
