@@ -32,6 +32,11 @@ MAY_INCLUDE = {
 }
 COMPOSERS = ("kernel/main.c", "tests", "bench")
 
+# The folders of storage/lfsx from the ground up: each may include those below it.
+LFSX_LAYERS = [["format", "spill"], ["space"], ["tree"], ["data"], ["pool"], ["file"], ["catalog"],
+               ["snapshot", "share"], ["mount"], ["check", "print"], ["repair"]]
+LFSX_ON_DISK = ["check", "print"]  # look at the device alone: what is above `space` is not for them
+
 
 def room_of(path):
     parts = path.split("/")
@@ -50,6 +55,31 @@ def starts_with(path, folders):
     return any(path == folder or path.startswith(folder + "/") for folder in folders)
 
 
+def lfsx_layer(path):
+    """The height of a file of storage/lfsx; what others may include lies on the ground."""
+    folder = path.split("/")[2]
+    for height, folders in enumerate(LFSX_LAYERS, 1):
+        if folder in folders:
+            return height
+    return 0 if folder.endswith(".h") else None
+
+
+def judge_lfsx(path, target):
+    """The same inside of storage/lfsx."""
+    if path.split("/")[2] == target.split("/")[2]:
+        return None
+    if target.endswith("_internal.h"):
+        return "is internal to another folder"
+    above, below = lfsx_layer(path), lfsx_layer(target)
+    if above is None or below is None:
+        return "is in a folder without a layer"
+    if below > 0 and below >= above:
+        return "stands above it, or beside it"
+    if path.split("/")[2] in LFSX_ON_DISK and below > lfsx_layer("storage/lfsx/space/"):
+        return "is of a pool in memory"
+    return None
+
+
 def judge(path, target):
     """What is wrong with this quoted include; None if nothing is."""
     room = room_of(path)
@@ -58,7 +88,7 @@ def judge(path, target):
     if not os.path.exists(target):
         return "is no file, seen from the root"
     if room_of(target) == room:
-        return None
+        return judge_lfsx(path, target) if room == "storage/lfsx" else None
     if target.endswith("_internal.h"):
         return "is internal to another room"
     if starts_with(path, COMPOSERS):

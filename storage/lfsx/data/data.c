@@ -4,15 +4,14 @@
  * requests at a time. Needs no memory beyond its stack, so that a checkpoint cannot fail for want
  * of it.
  */
+#include "storage/lfsx/data/data.h"
 #include "base/assert.h"
-#include "base/checksum.h"
 #include "base/math.h"
 #include "base/mem.h"
-#include "storage/lfsx/pool/pool.h"
+#include "storage/lfsx/lfsx_format.h"
 
 #define STACK_REQUESTS 16u
 #define STACK_SPANS 64u
-#define FEW_BLOCKS 32u
 
 enum status block_map_alloc(struct block_map *map, uint64_t count) {
     map->count = count;
@@ -132,44 +131,5 @@ enum status data_transfer(struct blockdev *device, enum block_operation operatio
         status = data_window_wait(&window);
     }
     data_window_destroy(&window);
-    return status;
-}
-
-/* Index of the first block whose content is not what its checksum says; map->count if all are. */
-static uint64_t first_mismatch(const struct block_map *map, const uint64_t *blocks,
-                               void *const *pages) {
-    for (uint64_t i = 0; i < map->count; i++)
-        if (blocks[i] != 0 && checksum_xxh64(pages[i], LFSX_BLOCK_SIZE, 0) != map->checksums[i])
-            return i;
-    return map->count;
-}
-
-/* Reads those of the mapped blocks that `rest` names. */
-static enum status read_rest(struct lfsx_pool *pool, const struct block_map *map, uint64_t *rest,
-                             void *const *pages, uint64_t *bad) {
-    struct block_map missing = {.count = map->count, .blocks = rest};
-    enum status status = data_transfer(pool->device, BLOCK_READ, &missing, pages);
-    if (status != STATUS_OK)
-        return status;
-    *bad = first_mismatch(map, rest, pages);
-    if (datacache_exists(&pool->data))
-        datacache_keep(&pool->data, map, *bad, pages, rest);
-    return *bad == map->count ? STATUS_OK : STATUS_CHECKSUM;
-}
-
-enum status pool_read_blocks(struct lfsx_pool *pool, const struct block_map *map,
-                             void *const *pages, uint64_t *bad) {
-    uint64_t few[FEW_BLOCKS];
-    uint64_t *rest = few;
-    *bad = map->count;
-    if (map->count > FEW_BLOCKS)
-        rest = os_alloc(map->count * sizeof *rest);
-    if (rest == NULL)
-        return STATUS_NO_MEMORY;
-    enum status status = STATUS_OK;
-    if (datacache_copy(&pool->data, map, pages, rest) > 0)
-        status = read_rest(pool, map, rest, pages, bad);
-    if (rest != few)
-        os_free(rest);
     return status;
 }

@@ -24,14 +24,6 @@ void block_map_free(struct block_map *map);
 enum status data_transfer(struct blockdev *device, enum block_operation operation,
                           const struct block_map *map, void *const *pages);
 
-struct lfsx_pool;
-
-/* Fills pages[] with the mapped blocks, from the data cache or from the device; those from the
- * device are verified, and stay in the cache if there is memory. *bad is the index of the first
- * that is not what its checksum says (CHECKSUM), else map->count. NO_MEMORY, IO. */
-enum status pool_read_blocks(struct lfsx_pool *pool, const struct block_map *map,
-                             void *const *pages, uint64_t *bad);
-
 /*
  * Requests that travel together: blocks added one after the other that are neighbours on the device
  * become one request. Used by one thread; the room for requests and spans is the user's.

@@ -13,9 +13,9 @@
 #include "base/assert.h"
 #include "base/math.h"
 #include "base/mem.h"
+#include "storage/journal/journal.h"
 #include "storage/lfsx/data/throttle.h"
-#include "storage/lfsx/pool/dataset.h"
-#include "storage/lfsx/pool/pool.h"
+#include "storage/lfsx/lfsx.h"
 
 #define LARGE_BLOCKS 64u    /* 256 KiB: a write of this size goes to the device at once */
 #define BATCH_BLOCKS 512u   /* 2 MiB: what one writer takes at a time */
@@ -42,6 +42,7 @@ struct staging {
     uint64_t next_ticket;
     struct writer writers[STAGING_ROLES]; /* each also used without the lock, by its thread */
     struct throttle throttle;
+    struct journal *journal; /* fails with a write */
     uint64_t held_back_ns;
     enum status failure; /* sticky */
     struct os_thread *stager;
@@ -49,10 +50,6 @@ struct staging {
     bool idle;                /* it waits for the first page */
     bool stopping;
 };
-
-static struct lfsx_pool *pool_of(const struct file *file) {
-    return file->dataset->pool;
-}
 
 static struct data_page *page_of(struct list_node *link) {
     return LIST_CONTAINER(link, struct data_page, link);
@@ -110,8 +107,8 @@ static void submit_batch(struct writer *writer) {
     data_window_start(&writer->window);
 }
 
-static void settle_page(struct lfsx_pool *pool, struct data_page *page, bool good) {
-    struct staging *s = pool->staging;
+static void settle_page(struct data_path *data, struct data_page *page, bool good) {
+    struct staging *s = data->staging;
     if (!good) {
         page->state = DATA_PAGE_STAGED;
         list_push_front(&s->staged, &page->link);
@@ -119,21 +116,21 @@ static void settle_page(struct lfsx_pool *pool, struct data_page *page, bool goo
         return;
     }
     throttle_release(&s->throttle, page->share, 1);
-    datacache_written(&pool->data, page);
+    datacache_written(&data->cache, page);
 }
 
-static void latch(struct lfsx_pool *pool, enum status status) {
-    pool_fail(pool, status, "data could not be written");
-    journal_fail(pool->journal);
+static void latch(struct data_path *data, enum status status) {
+    latch_set(data->latch, status, "data could not be written");
+    journal_fail(data->staging->journal);
 }
 
 /* Waits for a batch on its way. No lock held. */
-static void finish_batch(struct lfsx_pool *pool, struct writer *writer) {
-    struct staging *s = pool->staging;
+static void finish_batch(struct data_path *data, struct writer *writer) {
+    struct staging *s = data->staging;
     enum status status = data_window_wait(&writer->window);
     uint64_t took = os_now_ns() - writer->started_ns;
     for (unsigned i = 0; i < writer->count;) {
-        os_mutex_lock(&pool->data.lock);
+        os_mutex_lock(&data->cache.lock);
         if (i == 0)
             throttle_measure(&s->throttle, (uint64_t)writer->count * LFSX_BLOCK_SIZE, took);
         if (status != STATUS_OK && s->failure == STATUS_OK) {
@@ -141,48 +138,48 @@ static void finish_batch(struct lfsx_pool *pool, struct writer *writer) {
             throttle_close(&s->throttle); /* nothing will make room any more */
         }
         for (unsigned end = MATH_MIN(i + FINISH_AT_ONCE, writer->count); i < end; i++)
-            settle_page(pool, writer->pages[i], status == STATUS_OK);
+            settle_page(data, writer->pages[i], status == STATUS_OK);
         if (i == writer->count)
             writer->oldest = UINT64_MAX;
-        os_condition_broadcast(&pool->data.settled);
-        os_mutex_unlock(&pool->data.lock);
+        os_condition_broadcast(&data->cache.settled);
+        os_mutex_unlock(&data->cache.lock);
     }
     writer->count = 0;
     if (status != STATUS_OK)
-        latch(pool, status);
+        latch(data, status);
 }
 
-void staging_flush_begin(struct lfsx_pool *pool, enum staging_role role) {
-    struct staging *s = pool->staging;
+void staging_flush_begin(struct data_path *data, enum staging_role role) {
+    struct staging *s = data->staging;
     if (s == NULL)
         return;
     struct writer *writer = &s->writers[role];
-    os_mutex_lock(&pool->data.lock);
+    os_mutex_lock(&data->cache.lock);
     writer->until = s->next_ticket;
     while (take_batch(s, writer, writer->until)) {
         bool last = front_ticket(s) >= writer->until;
-        os_mutex_unlock(&pool->data.lock);
+        os_mutex_unlock(&data->cache.lock);
         submit_batch(writer);
         if (last)
             return;
-        finish_batch(pool, writer);
-        os_mutex_lock(&pool->data.lock);
+        finish_batch(data, writer);
+        os_mutex_lock(&data->cache.lock);
     }
-    os_mutex_unlock(&pool->data.lock);
+    os_mutex_unlock(&data->cache.lock);
 }
 
-enum status staging_flush_end(struct lfsx_pool *pool, enum staging_role role) {
-    struct staging *s = pool->staging;
+enum status staging_flush_end(struct data_path *data, enum staging_role role) {
+    struct staging *s = data->staging;
     if (s == NULL)
         return STATUS_OK;
     struct writer *writer = &s->writers[role];
     if (writer->count > 0)
-        finish_batch(pool, writer);
-    os_mutex_lock(&pool->data.lock);
+        finish_batch(data, writer);
+    os_mutex_lock(&data->cache.lock);
     while (s->failure == STATUS_OK && outstanding_from(s) < writer->until)
-        os_condition_wait(&pool->data.settled, &pool->data.lock, OS_FOREVER);
+        os_condition_wait(&data->cache.settled, &data->cache.lock, OS_FOREVER);
     enum status status = s->failure;
-    os_mutex_unlock(&pool->data.lock);
+    os_mutex_unlock(&data->cache.lock);
     return status;
 }
 
@@ -193,39 +190,39 @@ static uint64_t full_batch(const struct staging *s) {
 }
 
 /* Waits until there is something to write; returns the ticket up to which. */
-static uint64_t wait_for_work(struct lfsx_pool *pool) {
-    struct staging *s = pool->staging;
+static uint64_t wait_for_work(struct data_path *data) {
+    struct staging *s = data->staging;
     while (!s->stopping) {
         if (s->failure != STATUS_OK || list_is_empty(&s->staged)) {
             s->idle = true;
-            os_condition_wait(&s->wake, &pool->data.lock, OS_FOREVER);
+            os_condition_wait(&s->wake, &data->cache.lock, OS_FOREVER);
             s->idle = false;
             continue;
         }
         uint64_t seen = s->next_ticket;
         if (s->staged_count >= full_batch(s))
             return seen;
-        if (!os_condition_wait(&s->wake, &pool->data.lock, AGE_NS) && front_ticket(s) < seen)
+        if (!os_condition_wait(&s->wake, &data->cache.lock, AGE_NS) && front_ticket(s) < seen)
             return seen;
     }
     return 0;
 }
 
 static void stage_out(void *argument) {
-    struct lfsx_pool *pool = argument;
-    struct staging *s = pool->staging;
+    struct data_path *data = argument;
+    struct staging *s = data->staging;
     struct writer *writer = &s->writers[STAGING_STAGER];
-    os_mutex_lock(&pool->data.lock);
+    os_mutex_lock(&data->cache.lock);
     while (!s->stopping) {
-        uint64_t until = wait_for_work(pool);
+        uint64_t until = wait_for_work(data);
         if (!take_batch(s, writer, until))
             continue;
-        os_mutex_unlock(&pool->data.lock);
+        os_mutex_unlock(&data->cache.lock);
         submit_batch(writer);
-        finish_batch(pool, writer);
-        os_mutex_lock(&pool->data.lock);
+        finish_batch(data, writer);
+        os_mutex_lock(&data->cache.lock);
     }
-    os_mutex_unlock(&pool->data.lock);
+    os_mutex_unlock(&data->cache.lock);
 }
 
 static void wake_stager(struct staging *s, uint64_t added) {
@@ -237,38 +234,37 @@ static void wake_stager(struct staging *s, uint64_t added) {
 /* ---- writers ---- */
 
 /* Files that meet in one share are slowed together, no more. */
-static unsigned share_of(const struct file *file) {
-    uint64_t key = file->dataset->id * 0x9E3779B97F4A7C15ull + file->inode;
+static unsigned share_of(uint64_t dataset, uint64_t inode) {
+    uint64_t key = dataset * 0x9E3779B97F4A7C15ull + inode;
     return (unsigned)(key * 0xD6E8FEB86659FD93ull >> 32) % THROTTLE_SHARES;
 }
 
-void staging_enter(struct file *file, uint64_t count, struct staging_room *room) {
-    struct lfsx_pool *pool = pool_of(file);
-    struct staging *s = pool->staging;
+void staging_enter(struct data_path *data, uint64_t dataset, uint64_t inode, uint64_t count,
+                   struct staging_room *room) {
+    struct staging *s = data->staging;
     *room = (struct staging_room){0};
     if (s == NULL || count >= LARGE_BLOCKS || count > throttle_max(&s->throttle))
         return;
-    room->share = share_of(file);
+    room->share = share_of(dataset, inode);
     uint64_t before = os_now_ns();
     uint64_t pace = 0;
-    os_mutex_lock(&pool->data.lock);
+    os_mutex_lock(&data->cache.lock);
     if (s->failure == STATUS_OK && throttle_admit(&s->throttle, room->share, count)) {
         room->pages = count;
         pace = throttle_pace(&s->throttle, room->share, count);
     }
     s->held_back_ns += os_now_ns() - before + pace;
-    os_mutex_unlock(&pool->data.lock);
+    os_mutex_unlock(&data->cache.lock);
     if (pace > 0)
         os_sleep_ns(pace);
 }
 
-void staging_leave(struct file *file, struct staging_room *room) {
-    struct lfsx_pool *pool = pool_of(file);
+void staging_leave(struct data_path *data, struct staging_room *room) {
     if (room->pages == 0)
         return;
-    os_mutex_lock(&pool->data.lock);
-    throttle_release(&pool->staging->throttle, room->share, room->pages);
-    os_mutex_unlock(&pool->data.lock);
+    os_mutex_lock(&data->cache.lock);
+    throttle_release(&data->staging->throttle, room->share, room->pages);
+    os_mutex_unlock(&data->cache.lock);
     room->pages = 0;
 }
 
@@ -291,52 +287,50 @@ static bool make_pages(struct datacache *cache, const struct block_map *map, voi
     return true;
 }
 
-static enum status write_through(struct lfsx_pool *pool, const struct block_map *map,
+static enum status write_through(struct data_path *data, const struct block_map *map,
                                  void *const *pages) {
-    if (datacache_exists(&pool->data))
-        datacache_forget(&pool->data, map);
-    enum status status = data_transfer(pool->device, BLOCK_WRITE, map, pages);
+    if (datacache_exists(&data->cache))
+        datacache_forget(&data->cache, map);
+    enum status status = data_transfer(data->device, BLOCK_WRITE, map, pages);
     if (status != STATUS_OK)
-        pool_fail(pool, status, "data could not be written");
+        latch_set(data->latch, status, "data could not be written");
     return status;
 }
 
-enum status staging_write(struct file *file, const struct block_map *map, void *const *from,
+enum status staging_write(struct data_path *data, const struct block_map *map, void *const *from,
                           struct staging_room *room) {
-    struct lfsx_pool *pool = pool_of(file);
-    struct staging *s = pool->staging;
+    struct staging *s = data->staging;
     struct list_node pages;
     if (room == NULL || room->pages == 0 ||
-        !make_pages(&pool->data, map, from, room->share, &pages))
-        return write_through(pool, map, from);
+        !make_pages(&data->cache, map, from, room->share, &pages))
+        return write_through(data, map, from);
     ASSERT(room->pages == map->count);
-    os_mutex_lock(&pool->data.lock);
+    os_mutex_lock(&data->cache.lock);
     enum status status = s->failure;
     if (status == STATUS_OK) {
         LIST_FOR_EACH(link, &pages) {
             page_of(link)->ticket = s->next_ticket++;
-            datacache_stage(&pool->data, page_of(link));
+            datacache_stage(&data->cache, page_of(link));
         }
         list_splice_back(&s->staged, &pages);
         s->staged_count += map->count;
         room->pages = 0; /* the pages have it now */
         wake_stager(s, map->count);
     }
-    os_mutex_unlock(&pool->data.lock);
+    os_mutex_unlock(&data->cache.lock);
     datacache_give_back(&pages);
     return status;
 }
 
-void staging_cancel(struct file *file, const struct block_map *map) {
-    struct lfsx_pool *pool = pool_of(file);
-    struct staging *s = pool->staging;
+void staging_cancel(struct data_path *data, const struct block_map *map) {
+    struct staging *s = data->staging;
     if (s == NULL)
         return;
-    os_mutex_lock(&pool->data.lock);
+    os_mutex_lock(&data->cache.lock);
     for (uint64_t i = 0; i < map->count;) {
-        struct data_page *page = datacache_find(&pool->data, map->blocks[i]);
+        struct data_page *page = datacache_find(&data->cache, map->blocks[i]);
         if (page != NULL && page->state == DATA_PAGE_WRITING) {
-            os_condition_wait(&pool->data.settled, &pool->data.lock, OS_FOREVER);
+            os_condition_wait(&data->cache.settled, &data->cache.lock, OS_FOREVER);
             continue;
         }
         if (page != NULL && page->state == DATA_PAGE_STAGED) {
@@ -344,10 +338,10 @@ void staging_cancel(struct file *file, const struct block_map *map) {
             s->staged_count--;
         }
         if (page != NULL)
-            datacache_drop(&pool->data, page);
+            datacache_drop(&data->cache, page);
         i++;
     }
-    os_mutex_unlock(&pool->data.lock);
+    os_mutex_unlock(&data->cache.lock);
 }
 
 /* ---- beginning and end ---- */
@@ -361,58 +355,59 @@ static void writer_init(struct writer *writer, struct blockdev *device) {
     data_window_init(&writer->window, device, BLOCK_WRITE);
 }
 
-enum status staging_start(struct lfsx_pool *pool) {
-    if (!datacache_exists(&pool->data))
+enum status staging_start(struct data_path *data, struct journal *journal) {
+    if (!datacache_exists(&data->cache))
         return STATUS_OK;
     struct staging *s = os_alloc_zeroed(sizeof *s);
     if (s == NULL)
         return STATUS_NO_MEMORY;
+    s->journal = journal;
     list_init(&s->staged);
     os_condition_init(&s->wake);
-    throttle_init(&s->throttle, &pool->data.lock, pool->data.budget / STAGED_SHARE);
+    throttle_init(&s->throttle, &data->cache.lock, data->cache.budget / STAGED_SHARE);
     for (unsigned i = 0; i < STAGING_ROLES; i++)
-        writer_init(&s->writers[i], pool->device);
-    pool->staging = s;
-    enum status status = os_thread_start(&s->stager, "lfsx-stager", stage_out, pool);
+        writer_init(&s->writers[i], data->device);
+    data->staging = s;
+    enum status status = os_thread_start(&s->stager, "lfsx-stager", stage_out, data);
     if (status != STATUS_OK)
-        staging_free(pool);
+        staging_free(data);
     return status;
 }
 
-void staging_stop(struct lfsx_pool *pool) {
-    struct staging *s = pool->staging;
+void staging_stop(struct data_path *data) {
+    struct staging *s = data->staging;
     if (s == NULL)
         return;
-    os_mutex_lock(&pool->data.lock);
+    os_mutex_lock(&data->cache.lock);
     s->stopping = true;
     os_condition_broadcast(&s->wake);
-    os_mutex_unlock(&pool->data.lock);
+    os_mutex_unlock(&data->cache.lock);
     os_thread_join(s->stager);
 }
 
-void staging_free(struct lfsx_pool *pool) {
-    struct staging *s = pool->staging;
+void staging_free(struct data_path *data) {
+    struct staging *s = data->staging;
     if (s == NULL)
         return;
-    os_mutex_lock(&pool->data.lock);
+    os_mutex_lock(&data->cache.lock);
     while (!list_is_empty(&s->staged))
-        datacache_drop(&pool->data, page_of(s->staged.next));
-    os_mutex_unlock(&pool->data.lock);
+        datacache_drop(&data->cache, page_of(s->staged.next));
+    os_mutex_unlock(&data->cache.lock);
     for (unsigned i = 0; i < STAGING_ROLES; i++)
         data_window_destroy(&s->writers[i].window);
     throttle_destroy(&s->throttle);
     os_condition_destroy(&s->wake);
     os_free(s);
-    pool->staging = NULL;
+    data->staging = NULL;
 }
 
-void staging_statistics(struct lfsx_pool *pool, uint64_t *bytes, uint64_t *held_back_ns) {
-    struct staging *s = pool->staging;
+void staging_statistics(struct data_path *data, uint64_t *bytes, uint64_t *held_back_ns) {
+    struct staging *s = data->staging;
     *bytes = *held_back_ns = 0;
     if (s == NULL)
         return;
-    os_mutex_lock(&pool->data.lock);
+    os_mutex_lock(&data->cache.lock);
     *bytes = s->throttle.total * LFSX_BLOCK_SIZE;
     *held_back_ns = s->held_back_ns;
-    os_mutex_unlock(&pool->data.lock);
+    os_mutex_unlock(&data->cache.lock);
 }

@@ -106,7 +106,7 @@ enum status file_read_blocks(struct file *f, uint64_t first, uint64_t count, voi
         status = pool_look(pool_of(f), look_up, &lookup);
     while (status == STATUS_OK) {
         uint64_t bad;
-        enum status read = pool_read_blocks(pool_of(f), &maps[now], pages, &bad);
+        enum status read = data_read(&pool_of(f)->data, &maps[now], pages, &bad);
         if (read == STATUS_OK)
             break;
         lookup.map = &maps[now ^ 1];
@@ -246,11 +246,11 @@ enum status file_write_blocks(struct file *f, uint64_t first, uint64_t count, vo
     }
     for (uint64_t i = 0; i < count; i++)
         map.checksums[i] = checksum_xxh64(pages[i], LFSX_BLOCK_SIZE, 0);
-    status = staging_write(f, &map, pages, room);
+    status = staging_write(&pool_of(f)->data, &map, pages, room);
     if (status == STATUS_OK) {
         status = replace(f, first, &map, growth, &claim);
         if (status != STATUS_OK)
-            staging_cancel(f, &map);
+            staging_cancel(&pool_of(f)->data, &map);
     }
     if (status != STATUS_OK)
         space_cancel(f, &map, &claim);
@@ -277,7 +277,7 @@ enum status file_write(struct file *f, struct lfsx_buffer *buffer, uint32_t flag
         return status;
     uint64_t first = buffer->offset / LFSX_BLOCK_SIZE;
     struct staging_room room;
-    staging_enter(f, buffer->block_count, &room);
+    staging_enter(&pool_of(f)->data, f->dataset->id, f->inode, buffer->block_count, &room);
     struct rangelock_hold hold;
     rangelock_acquire(&f->ranges, &hold, first, buffer->block_count);
     status = file_complete_ends(f, buffer);
@@ -285,7 +285,7 @@ enum status file_write(struct file *f, struct lfsx_buffer *buffer, uint32_t flag
         status =
             file_write_blocks(f, first, buffer->block_count, buffer->blocks, &no_growth, &room);
     rangelock_release(&f->ranges, &hold);
-    staging_leave(f, &room);
+    staging_leave(&pool_of(f)->data, &room);
     POOL_COUNT(pool_of(f), writes, 1);
     POOL_COUNT(pool_of(f), written_bytes, status == STATUS_OK ? buffer->length : 0);
     return file_finish_write(f, status, flags);

@@ -15,7 +15,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct dataset;
 struct staging_room;
 struct update_need;
 

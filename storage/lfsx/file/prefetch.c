@@ -70,7 +70,7 @@ static void end_loading(struct fetcher *fetcher, const struct block_map *map, en
                            checksum_xxh64(page->content, LFSX_BLOCK_SIZE, 0) == map->checksums[i];
         loaded += fetcher->good[i];
     }
-    datacache_load_end(&fetcher->pool->data, map->count, fetcher->pages, fetcher->good);
+    datacache_load_end(&fetcher->pool->data.cache, map->count, fetcher->pages, fetcher->good);
     POOL_COUNT(fetcher->pool, readahead_bytes, loaded * LFSX_BLOCK_SIZE);
 }
 
@@ -81,7 +81,7 @@ static enum status fetch_piece(struct fetcher *fetcher, struct file *file, uint6
     enum status status = pool_look(fetcher->pool, look_up, &look);
     if (status != STATUS_OK)
         return status;
-    datacache_load_begin(&fetcher->pool->data, &look.map, fetcher->pages);
+    datacache_load_begin(&fetcher->pool->data.cache, &look.map, fetcher->pages);
     for (uint64_t i = 0; i < count; i++)
         if (fetcher->pages[i] != NULL)
             data_window_add(&fetcher->window, look.map.blocks[i], fetcher->pages[i]->content);
@@ -158,7 +158,7 @@ void prefetch_note(struct file *file, uint64_t first, uint64_t count) {
     struct lfsx_pool *pool = file->dataset->pool;
     if (pool->prefetcher == NULL || count >= LARGE_BLOCKS)
         return;
-    uint64_t window = MATH_MIN(WINDOW_MAX, datacache_limit(&pool->data) / WINDOW_SHARE);
+    uint64_t window = MATH_MIN(WINDOW_MAX, datacache_limit(&pool->data.cache) / WINDOW_SHARE);
     window = math_round_down(window, WINDOW_UNIT);
     struct readahead_range range;
     if (readahead_note(&file->readahead, first, count, window, &range))
@@ -190,7 +190,7 @@ static enum status start_fetcher(struct lfsx_pool *pool, struct fetcher *fetcher
 }
 
 enum status prefetch_start(struct lfsx_pool *pool) {
-    if (!datacache_exists(&pool->data))
+    if (!datacache_exists(&pool->data.cache))
         return STATUS_OK;
     struct prefetcher *p = os_alloc_zeroed(sizeof *p);
     if (p == NULL)

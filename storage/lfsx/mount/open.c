@@ -51,7 +51,7 @@ static void destroy_locks(struct lfsx_pool *pool) {
  * nodes, each of which leads to much of it. */
 static uint64_t shrink(void *context, uint64_t bytes) {
     struct lfsx_pool *pool = context;
-    uint64_t freed = datacache_shrink(&pool->data, bytes);
+    uint64_t freed = datacache_shrink(&pool->data.cache, bytes);
     if ((bytes != 0 && freed >= bytes) || !os_rwlock_try_lock_exclusive(&pool->lock))
         return freed;
     freed += cache_shrink(&pool->forest.cache, bytes == 0 ? 0 : bytes - freed);
@@ -79,11 +79,13 @@ enum status pool_new(struct blockdev *device, const struct label *label,
         os_free(pool);
         return status;
     }
-    datacache_init(&pool->data, cache_bytes, &pool->forest.cache);
+    datacache_init(&pool->data.cache, cache_bytes, &pool->forest.cache);
     init_locks(pool, device->name);
     pool->device = device;
     pool->forest.allocator = &pool->allocator;
     pool->forest.latch = &pool->latch;
+    pool->data.device = device;
+    pool->data.latch = &pool->latch;
     pool->label = *label;
     pool->read_only = options != NULL && (options->flags & LFSX_OPEN_READ_ONLY) != 0;
     list_init(&pool->datasets);
@@ -106,8 +108,8 @@ void pool_free(struct lfsx_pool *pool) {
     /* What a failed checkpoint left behind. */
     LIST_FOR_EACH_SAFE(writing, &pool->writing)
     cache_written(&pool->forest.cache, LIST_CONTAINER(writing, struct cached_node, link));
-    staging_free(pool);
-    datacache_destroy(&pool->data);
+    staging_free(&pool->data);
+    datacache_destroy(&pool->data.cache);
     cache_destroy(&pool->forest.cache);
     dead_log_free(&pool->forest.dead);
     destroy_locks(pool);
@@ -146,12 +148,12 @@ static enum status newest_superblock(struct blockdev *device, struct label *labe
     return status;
 }
 
-static void begin_data(void *pool) {
-    staging_flush_begin(pool, STAGING_COMMIT);
+static void begin_data(void *data) {
+    staging_flush_begin(data, STAGING_COMMIT);
 }
 
-static enum status end_data(void *pool) {
-    return staging_flush_end(pool, STAGING_COMMIT);
+static enum status end_data(void *data) {
+    return staging_flush_end(data, STAGING_COMMIT);
 }
 
 static const struct journal_data journal_data = {.begin = begin_data, .end = end_data};
@@ -162,7 +164,7 @@ static enum status start_threads(struct lfsx_pool *pool) {
         return STATUS_OK;
     enum status status = prefetch_start(pool);
     if (status == STATUS_OK && !pool->read_only)
-        status = staging_start(pool);
+        status = staging_start(&pool->data, pool->journal);
     if (status == STATUS_OK && !pool->read_only)
         status = keeper_start(pool);
     if (status == STATUS_OK && !pool->read_only)
@@ -173,7 +175,7 @@ static enum status start_threads(struct lfsx_pool *pool) {
 static void stop_threads(struct lfsx_pool *pool) {
     reaper_stop(pool);
     keeper_stop(pool);
-    staging_stop(pool);
+    staging_stop(&pool->data);
     prefetch_stop(pool);
 }
 
@@ -187,7 +189,7 @@ static enum status recover(struct lfsx_pool *pool, const struct journal_position
     struct journal_area area = pool_journal_area(pool);
     status = journal_open(&area, &end, &pool->journal);
     if (status == STATUS_OK)
-        journal_set_data(pool->journal, &journal_data, pool);
+        journal_set_data(pool->journal, &journal_data, &pool->data);
     if (status == STATUS_OK && pool->replayed)
         status = pool_checkpoint_force(pool);
     return status;
@@ -323,10 +325,10 @@ void lfsx_pool_statistics(struct lfsx_pool *pool, struct lfsx_pool_statistics *o
     os_rwlock_lock_shared(&pool->lock);
     out->cache_bytes = pool->forest.cache.node_count * LFSX_BLOCK_SIZE;
     os_rwlock_unlock_shared(&pool->lock);
-    os_mutex_lock(&pool->data.lock);
-    out->data_hits = pool->data.hits;
-    out->data_misses = pool->data.misses;
-    out->data_bytes = pool->data.count * LFSX_BLOCK_SIZE;
-    os_mutex_unlock(&pool->data.lock);
-    staging_statistics(pool, &out->staged_bytes, &out->held_back_ns);
+    os_mutex_lock(&pool->data.cache.lock);
+    out->data_hits = pool->data.cache.hits;
+    out->data_misses = pool->data.cache.misses;
+    out->data_bytes = pool->data.cache.count * LFSX_BLOCK_SIZE;
+    os_mutex_unlock(&pool->data.cache.lock);
+    staging_statistics(&pool->data, &out->staged_bytes, &out->held_back_ns);
 }

@@ -214,7 +214,7 @@ static enum status publish(struct lfsx_pool *pool, struct checkpoint *checkpoint
 static enum status write_out(struct lfsx_pool *pool, struct checkpoint *checkpoint) {
     struct writer writer = {.device = pool->device};
     uint64_t nodes = 0;
-    staging_flush_begin(pool, STAGING_CHECKPOINT); /* the data that the trees name */
+    staging_flush_begin(&pool->data, STAGING_CHECKPOINT); /* the data that the trees name */
     LIST_FOR_EACH(link, &pool->writing) {
         struct cached_node *node = LIST_CONTAINER(link, struct cached_node, link);
         writer_add(&writer, node->block, node->page);
@@ -223,7 +223,7 @@ static enum status write_out(struct lfsx_pool *pool, struct checkpoint *checkpoi
     for (uint64_t i = 0; i < checkpoint->maps.count; i++)
         writer_add(&writer, checkpoint->maps.writes[i].block, checkpoint->maps.writes[i].page);
     writer_run(&writer);
-    enum status data = staging_flush_end(pool, STAGING_CHECKPOINT);
+    enum status data = staging_flush_end(&pool->data, STAGING_CHECKPOINT);
     if (writer.status == STATUS_OK)
         writer.status = data;
     if (writer.status == STATUS_OK)

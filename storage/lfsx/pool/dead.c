@@ -14,7 +14,6 @@
 #include "base/mem.h"
 #include "storage/lfsx/pool/dataset.h"
 #include "storage/lfsx/pool/pool.h"
-#include "storage/lfsx/tree/btree_internal.h"
 
 #define BATCH 32u      /* runs moved in one update */
 #define FREE_ITEMS 64u /* freed in one update */

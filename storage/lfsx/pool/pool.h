@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An open pool, as the files of this folder share it.
+ * An open pool: what everything that works with it shares.
  *
  * Lock order: grow_lock; share_lock -> dataset range lock -> record locks of transactions ->
- * commit_lock -> lock -> space.lock -> journal's, allocator.lock -> latch's, state_lock, data.lock.
- * No lock of these is held across I/O but grow_lock, share_lock, the range lock (which only
- * overlapping writes of one file wait for), record locks and, by whoever runs the checkpoint, the
- * right to run it (checkpoint_running). Nothing is taken under data.lock.
+ * commit_lock -> lock -> space.lock -> journal's, allocator.lock -> latch's, state_lock,
+ * data.cache.lock. No lock of these is held across I/O but grow_lock, share_lock, the range lock
+ * (which only overlapping writes of one file wait for), record locks and, by whoever runs the
+ * checkpoint, the right to run it (checkpoint_running). Nothing is taken under data.cache.lock.
  *
  * Generations: changes belong to the running generation, whose number is that of the checkpoint
- * that will make them durable. pool_freeze (checkpoint.c) ends it in one instant under the
+ * that will make them durable. Gathering (checkpoint.c) ends it in one instant under the
  * exclusive lock.
  */
 #ifndef STORAGE_LFSX_POOL_POOL_H
@@ -19,7 +19,7 @@
 #include "base/list.h"
 #include "base/os.h"
 #include "storage/journal/journal.h"
-#include "storage/lfsx/data/datacache.h"
+#include "storage/lfsx/data/data_path.h"
 #include "storage/lfsx/format/super.h"
 #include "storage/lfsx/lfsx.h"
 #include "storage/lfsx/pool/reaper.h"
@@ -31,7 +31,6 @@
 
 struct mvcc;
 struct prefetcher;
-struct staging;
 
 struct lfsx_pool {
     struct blockdev *device;
@@ -53,8 +52,7 @@ struct lfsx_pool {
     struct allocator allocator; /* has its own lock */
     struct pool_space space;    /* has its own lock */
 
-    struct datacache data;         /* has its own lock; shares the budget with the nodes */
-    struct staging *staging;       /* NULL: every write is written through */
+    struct data_path data;         /* has locks of its own; shares its budget with the nodes */
     struct prefetcher *prefetcher; /* NULL: nothing is read ahead */
 
     bool mending;  /* opened by pool_open_to_mend() (open.h) */
@@ -65,7 +63,7 @@ struct lfsx_pool {
     bool
         recovering; /* the journal is being replayed: changes stay in memory, reserve may be used */
 
-    struct os_mutex grow_lock;  /* one grows the pool at a time; held across I/O; see grow.c */
+    struct os_mutex grow_lock; /* one grows the pool at a time; held across I/O; see mount/grow.c */
     struct os_mutex share_lock; /* guards dataset.share; see share.h */
 
     struct os_mutex commit_lock; /* guards those below; see checkpoint.c */

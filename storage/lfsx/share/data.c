@@ -150,14 +150,14 @@ enum status share_write(struct share *share, struct node *node, struct lfsx_buff
     if (status != STATUS_OK)
         return status;
     struct staging_room room;
-    staging_enter(f, buffer->block_count, &room);
+    staging_enter(&pool_of(f)->data, f->dataset->id, f->inode, buffer->block_count, &room);
     struct rangelock_hold hold;
     status = hold_for_write(share, node, buffer, &hold);
     if (status == STATUS_OK) {
         status = write_held(f, buffer, &room);
         rangelock_release(&f->ranges, &hold);
     }
-    staging_leave(f, &room);
+    staging_leave(&pool_of(f)->data, &room);
     POOL_COUNT(pool_of(f), writes, 1);
     POOL_COUNT(pool_of(f), written_bytes, status == STATUS_OK ? buffer->length : 0);
     return file_finish_write(f, status, flags);

@@ -87,6 +87,9 @@ enum status btree_seek_floor(struct btree *tree, const struct key *key,
                              struct btree_cursor *cursor);
 /* Puts the cursor on the item with this key. NOT_FOUND, AGAIN. */
 enum status btree_find(struct btree *tree, const struct key *key, struct btree_cursor *cursor);
+/* Puts the cursor on the leaf that covers `key`, at the first item that is at least `key`: maybe
+ * behind the leaf's last. AGAIN. */
+enum status btree_descend(struct btree *tree, const struct key *key, struct btree_cursor *cursor);
 /* Moves to the next item. NOT_FOUND, AGAIN. */
 enum status btree_next(struct btree_cursor *cursor);
 /* The item under the cursor. */

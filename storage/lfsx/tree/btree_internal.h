@@ -5,10 +5,6 @@
 
 #include "storage/lfsx/tree/btree.h"
 
-/* Puts the cursor on the leaf that covers `key`, at the first item that is at least `key`: maybe
- * behind the leaf's last. AGAIN. */
-enum status btree_descend(struct btree *tree, const struct key *key, struct btree_cursor *cursor);
-
 /* Adds the node that the pointer means to the end of the path. AGAIN. */
 enum status btree_enter(struct btree_cursor *cursor, const struct pointer *pointer);
 

@@ -309,7 +309,7 @@ static void read_only_stages_nothing(void **state) {
     assert_int_equal(lfsx_pool_open(&f->gate.device, &options, &f->pool), STATUS_OK);
     assert_int_equal(lfsx_volume_open(f->pool, "alpha", &f->alpha), STATUS_OK);
     assert_int_equal(lfsx_volume_open(f->pool, "beta", &f->beta), STATUS_OK);
-    assert_ptr_equal(f->pool->staging, NULL);
+    assert_ptr_equal(f->pool->data.staging, NULL);
     assert_all(f);
     assert_int_equal(close_pool(f), STATUS_OK);
     assert_int_equal(f->disk->writes, writes);
