@@ -42,8 +42,7 @@ struct block_request {
     struct span *spans; /* os_page_alloc memory; each base page-aligned, and each length but the
                            last's a multiple of OS_PAGE_SIZE; not changed by the device */
     uint32_t span_count;
-    bool
-        waits; /* a hint: the submitter only waits for it, so the device may do it in this thread */
+    bool waits; /* a hint: the submitter only waits, so it may be done in this thread */
     block_done *done;
     void *context;         /* the submitter's */
     enum status status;    /* set before done */
