@@ -35,6 +35,7 @@ struct entry {
 
 struct journal {
     struct journal_area area;
+    uint64_t life;                   /* in each entry that it writes */
     const struct journal_data *data; /* may be NULL */
     void *data_context;
 
@@ -110,6 +111,7 @@ enum status journal_open(const struct journal_area *area, const struct journal_p
     journal->next = *position;
     journal->head = journal->cut = journal->tail = position->block;
     journal->durable_sequence = position->sequence - 1;
+    os_random(&journal->life, sizeof journal->life);
     os_mutex_init(&journal->lock);
     os_condition_init(&journal->done);
     list_init(&journal->open);
@@ -231,6 +233,7 @@ static void seal(struct journal *journal, struct entry *entry) {
     page->length = le32_make(entry->length);
     page->blocks = le32_make(blocks);
     page->record_count = le32_make(entry->record_count);
+    page->life = le64_make(journal->life);
     uint64_t checksum = checksum_xxh64((const char *)page + 8, used - 8, 0);
     page->checksum = le64_make(checksum);
     journal->head += blocks;

@@ -29,11 +29,14 @@ struct disk_journal_entry {
     le32 length;   /* bytes of records */
     le32 blocks;   /* that the entry takes */
     le32 record_count;
-    uint8_t reserved[20];
+    uint8_t reserved[4];
+    le64 life; /* drawn whenever the journal is opened: no entry is like one of a former life */
+    uint8_t reserved2[8];
     uint8_t records[]; /* disk_journal_record, each padded to eight bytes */
 };
 _Static_assert(sizeof(struct disk_journal_entry) == 96, "journal entry");
 _Static_assert(offsetof(struct disk_journal_entry, length) == 64, "journal entry");
+_Static_assert(offsetof(struct disk_journal_entry, life) == 80, "journal entry");
 
 struct disk_journal_record {
     le32 length; /* bytes of payload */
