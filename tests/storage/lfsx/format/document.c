@@ -186,6 +186,8 @@ static const struct field fields[] = {
     FIELD(disk_journal_entry, blocks),
     FIELD(disk_journal_entry, record_count),
     FIELD(disk_journal_entry, reserved),
+    FIELD(disk_journal_entry, life),
+    FIELD(disk_journal_entry, reserved2),
     REST(disk_journal_entry, records),
     FIELD(disk_journal_record, length),
     FIELD(disk_journal_record, type),
