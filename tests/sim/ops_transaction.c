@@ -277,9 +277,9 @@ static uint32_t note(struct wish *wish) {
 
 /* What is there of one of the names that changed; false: nobody can tell. */
 static bool compare_name(struct run *run, unsigned name, bool *done, bool *undone) {
-    const struct model_cell *cell = &run->model.cells[name];
     uint64_t id = 0;
     int exists = name_look_up(run, name, &id);
+    const struct model_cell *cell = &run->model.cells[name];
     if (exists < 0) {
         run->in_doubt = true;
         return false;

@@ -168,12 +168,12 @@ static bool look(struct run *run, unsigned name, uint64_t *quota, uint64_t *rese
 }
 
 static void finish(struct run *run, unsigned name, uint32_t op, enum status status, bool quota) {
-    const struct model_instance *own = &run->model.instances[model_present(&run->model, name)];
     uint64_t now[2];
     if (status == STATUS_OK)
         model_acknowledge(&run->model, op, run_now(run), true);
     if (!look(run, name, &now[0], &now[1]))
         return;
+    const struct model_instance *own = &run->model.instances[model_present(&run->model, name)];
     bool done = now[quota ? 0 : 1] == model_value(&run->model, quota ? own->quota : own->reserved);
     if (status == STATUS_OK && !done)
         report_violation("a bound of volume %s: acknowledged, and not so", model_name(name));
