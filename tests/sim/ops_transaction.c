@@ -317,7 +317,7 @@ static void settle(struct run *run, uint32_t op, enum status status) {
 /* A size that did not become durable has a closed end until it is asked for again. */
 static void ask_again(struct wish *wish) {
     struct run *run = wish->run;
-    for (unsigned i = 0; i < wish->count; i++) {
+    for (unsigned i = 0; i < wish->count && !run->in_doubt; i++) {
         const struct change *change = &wish->changes[i];
         if (change->kind != ENLARGE ||
             size_of(run, model_present(&run->model, change->name)) != change->value)
