@@ -90,7 +90,7 @@ struct model_instance {
     unsigned char *blocks; /* of a volume: enum model_block of each; space.c */
     uint64_t block_count;
     uint64_t erasures; /* that began or ended */
-    uint64_t grown;    /* blocks at most by all writes that began */
+    uint64_t grown;    /* blocks at most by all writes and zeroings that began */
     enum model_keep keep;
     uint64_t kept_until; /* it is deleted, and can be brought back until then; 0: it cannot */
 };

@@ -249,6 +249,13 @@ static void note_erasure(struct run *run, const struct range *range, const struc
         space_set(run, instance, first, end, MODEL_HOLE);
 }
 
+/* Blocks, at most, into which zeros are written: these were holes, perhaps. */
+static uint64_t zeros_written(const struct range *range, enum erasure kind) {
+    uint64_t ends = (range->offset % LFSX_BLOCK_SIZE != 0) +
+                    ((range->offset + range->length) % LFSX_BLOCK_SIZE != 0);
+    return kind == ERASE_TRIM ? 0 : kind == ERASE_ZERO ? ends : range->length / LFSX_BLOCK_SIZE + 2;
+}
+
 /* What a snapshot holds a trim does not give back. */
 static bool has_snapshot(const struct run *run, unsigned instance) {
     for (uint32_t i = 0; i < run->model.snapshot_count; i++)
@@ -265,6 +272,7 @@ void op_erase(struct client *client, const struct range *range, enum erasure kin
     memcpy(client->before, bytes_of(run, range->instance)->content + range->offset, range->length);
     struct erasure_ops ops = add_erasures(client, range, kind == ERASE_TRIM);
     note_erasure(run, range, &ops, kind, false);
+    run->model.instances[range->instance].grown += zeros_written(range, kind);
     enum status status = erase(volume, range, kind, fua);
     uint64_t now = run_now(run);
     for (uint32_t op = ops.first; op < ops.behind && status == STATUS_OK; op++)
