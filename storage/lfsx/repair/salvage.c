@@ -114,8 +114,8 @@ static void regain(struct repair_visitor *visitor, const struct item *item) {
         (s->from_older && le64_get(extent->birth) <= s->foreign))
         return;
     uint64_t count = le32_get(extent->block_count);
-    uint64_t start = 0;
-    for (uint64_t i = 0; i <= count; i++) {
+    uint64_t start = s->from - MATH_MIN(s->from, item->key.offset);
+    for (uint64_t i = start; i <= count; i++) {
         if (i < count &&
             !(s->from_older && repair_bit(s->repair->other, le64_get(extent->block) + i)))
             continue;
@@ -147,6 +147,19 @@ static uint64_t end_of_tree(struct salvage *s, const struct repair_tree *tree,
     }
 }
 
+/* Whether the inode is in the range. */
+static bool has_inode(const struct salvage *s) {
+    struct key key = {.inode = DISK_ROOT_INODE, .type = DISK_TYPE_INODE};
+    const struct node_bounds *bounds = &s->range->bounds;
+    return bounds->is_root || key_compare(&key, &bounds->low) >= 0;
+}
+
+/* Where a window begins, or what reaches into it. */
+static struct key first_key(const struct salvage *s, uint64_t offset) {
+    bool with_inode = s->from == 0 && has_inode(s);
+    return (struct key){DISK_ROOT_INODE, offset, with_inode ? DISK_TYPE_INODE : DISK_TYPE_EXTENT};
+}
+
 /* A subtree of a younger tree that is as old as this one. */
 static bool regain_tree(struct repair_visitor *visitor, const struct pointer *pointer) {
     struct salvage *s = visitor->context;
@@ -154,7 +167,8 @@ static bool regain_tree(struct repair_visitor *visitor, const struct pointer *po
         return true;
     const struct disk_node *node = s->repair->path[pointer->level];
     struct key key = node_count(node) == 0 ? visitor->range.high : node_key(node, 0);
-    if (key_compare(&key, &visitor->range.low) < 0 || key_compare(&key, &visitor->range.high) >= 0)
+    struct key low = first_key(s, s->from);
+    if (key_compare(&key, &low) < 0 || key_compare(&key, &visitor->range.high) >= 0)
         return false;
     uint64_t end = end_of_tree(s, s->source, *pointer);
     struct piece *piece =
@@ -179,25 +193,19 @@ static bool piece_before(const void *a, const void *b) {
     return one->is_tree && one->root.level > two->root.level;
 }
 
-/* Whether the inode is in the range. */
-static bool has_inode(const struct salvage *s) {
-    struct key key = {.inode = DISK_ROOT_INODE, .type = DISK_TYPE_INODE};
-    const struct node_bounds *bounds = &s->range->bounds;
-    return bounds->is_root || key_compare(&key, &bounds->low) >= 0;
-}
-
-/* All of the window that the tree has; the window ends earlier if that is much. */
+/* All of the window that the tree has; the window ends earlier if that is much. What reaches into
+ * it from before counts as well: this tree may have a part of it that begins here, and the range
+ * before this one, if it was lost, too, took no more of it than could be its own. */
 static void regain_from(struct salvage *s, const struct repair_tree *tree) {
     s->certain = s->pieces.count;
     s->source = tree;
-    bool with_inode = s->from == 0 && has_inode(s);
+    uint64_t reach = s->from - MATH_MIN(s->from, DISK_EXTENT_MAX - 1);
     struct repair_visitor visitor = {
         .repair = s->repair,
         .id = tree->id,
         .item = regain,
         .node = regain_tree,
-        .range = {.low = {DISK_ROOT_INODE, s->from,
-                          with_inode ? DISK_TYPE_INODE : DISK_TYPE_EXTENT},
+        .range = {.low = first_key(s, reach),
                   .high = {DISK_ROOT_INODE, s->until, DISK_TYPE_EXTENT},
                   .has_high = true},
         .context = s};
