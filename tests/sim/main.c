@@ -32,6 +32,10 @@ struct options {
 struct shared {
     struct counters counters;
     uint64_t next_seed, seeds;
+    struct job {
+        pid_t process;
+        uint64_t seed; /* that it is at */
+    } jobs[];
 };
 
 static void run_exhaustive(const struct options *options, uint64_t seed) {
@@ -97,11 +101,12 @@ static void add_counters(struct counters *to) {
     memset(&counters, 0, sizeof counters);
 }
 
-static void work(const struct options *options, struct shared *shared) {
+static void work(const struct options *options, struct shared *shared, struct job *job) {
     for (;;) {
         uint64_t seed = __atomic_fetch_add(&shared->next_seed, 1, __ATOMIC_RELAXED);
         if (seed > options->last)
             return;
+        job->seed = seed;
         run_seed(options, seed);
         add_counters(&shared->counters);
         __atomic_fetch_add(&shared->seeds, 1, __ATOMIC_RELAXED);
@@ -156,6 +161,20 @@ static bool parse(int argc, char **argv, struct options *options) {
     return options->mode != NULL && options->jobs > 0 && options->cuts > 0 && options->ops > 0;
 }
 
+/* Whether it did all that it had to. A pool that asserts is the seed's violation, and said by the
+ * job itself; what ends the job with a signal nobody has said yet. */
+static bool ended_well(const struct options *options, const struct shared *shared, pid_t process,
+                       int state) {
+    if (WIFEXITED(state))
+        return WEXITSTATUS(state) == 0;
+    for (unsigned i = 0; i < options->jobs; i++)
+        if (shared->jobs[i].process == process)
+            fprintf(stderr, "seed %llu: ended by signal %d, %s, maybe of what came before it\n",
+                    (unsigned long long)shared->jobs[i].seed, WTERMSIG(state),
+                    strsignal(WTERMSIG(state)));
+    return false;
+}
+
 static bool wait_for_jobs(const struct options *options, const struct shared *shared,
                           double started) {
     bool good = true;
@@ -163,10 +182,10 @@ static bool wait_for_jobs(const struct options *options, const struct shared *sh
     double said = started;
     while (left > 0) {
         int state;
-        pid_t job = waitpid(-1, &state, WNOHANG);
-        if (job > 0) {
+        pid_t process = waitpid(-1, &state, WNOHANG);
+        if (process > 0) {
             left--;
-            good = good && WIFEXITED(state) && WEXITSTATUS(state) == 0;
+            good = ended_well(options, shared, process, state) && good;
             continue;
         }
         usleep(20000);
@@ -192,20 +211,22 @@ int main(int argc, char **argv) {
     if (options.mode == mode_of("exhaustive")) /* there are only so many */
         options.last = MATH_MIN(options.last, crash_exhaustive_count(options.ops) - 1);
     report_start();
+    size_t bytes = sizeof(struct shared) + options.jobs * sizeof(struct job);
     struct shared *shared =
-        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED)
         return 2;
     shared->next_seed = options.first;
     double started = seconds_now();
     for (unsigned i = 0; i < options.jobs; i++) {
-        pid_t job = fork();
-        if (job < 0)
+        pid_t process = fork();
+        if (process < 0)
             return 2;
-        if (job == 0) {
-            work(&options, shared);
+        if (process == 0) {
+            work(&options, shared, &shared->jobs[i]);
             _Exit(0);
         }
+        shared->jobs[i].process = process;
     }
     bool good = wait_for_jobs(&options, shared, started);
     print_state(&options, shared, seconds_now() - started);
