@@ -86,7 +86,7 @@ def snapshots_and_clones():
 
 def rewind():
     lfsx("rewind", "logs", "2999-01-01T00:00", "logs-before")
-    refuses("rewind", "data", "1999-01-01T00:00", "x", because="not found")
+    refuses("rewind", "data", "1999-01-01T00:00", "x", because="no snapshot at")
     refuses("rewind", "data", "yesterday", "x", because="not a time")
     lfsx("delete", "logs")
     lfsx("rename", "logs-before", "logs")
@@ -186,6 +186,24 @@ def damaged():
     lfsx("delete", "well")
 
 
+def blame():
+    """A refusal names the word that it is about; "--" ends options, which may stand anywhere."""
+    lfsx("create", "good", "1M")
+    lfsx("create", "--", "--strange", "1M")
+    lfsx("snapshot", "one", "good")
+    refuses("snapshot", "two", "good", "nobody", because="nobody: not found")
+    refuses("snapshot", "one", "--", "--strange", "good", because="good: no snapshot was taken")
+    refuses("snapshot", "two", "good", "good", because="named twice")
+    refuses("clone", "good@never", "new", because="good@never: not found")
+    refuses("clone", "good@one", "--", "--strange", because="--strange: exists already")
+    refuses("rename", "good", "--", "--strange", because="--strange: exists already")
+    refuses("delete", "good", because="it has snapshots")
+    lfsx("clone", "good@one", "new")
+    refuses("delete", "good@one", because="a clone depends on it")
+    check(json.loads(run(LFSX, "list", "--json", POOL))["volumes"], "options before the pool")
+    check("VOLUME@SNAPSHOT NAME" in run(LFSX, "clone", "--help"), "help of one command")
+
+
 check("rollback" in run(LFSX, "--help"), "--help does not explain rollback")
 run(f"{appliance.BUILD}/asan/bin/mkfs.lfsx", "--size", "64M", POOL)
 snapshots_and_clones()
@@ -193,12 +211,14 @@ rewind()
 settings()
 space()
 damaged()
-refuses("nonsense", because="Usage", status=2)
+refuses("nonsense", because="no such command", status=2)
 refuses("clone", "data", because="Usage", status=2)
 refuses("list", "--nonsense", because="no such option", status=2)
-refuses("create", "a@b", "1M", because="invalid")
+refuses("create", "a@b", "1M", because="a@b: this cannot be a name")
 refuses("create", "c", "much", because="not a size")
-refuses("snapshot", "first", "nobody", because="not found")
+refuses("create", "c", "1000", because="512 bytes")
+refuses("snapshot", "first", "nobody", because="nobody: not found")
+blame()
 with appliance.Daemon(POOL) as daemon:
     refuses("list", because="in use")
     daemon.power_off()

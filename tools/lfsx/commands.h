@@ -15,13 +15,15 @@ struct words {
     bool now;       /* --now */
     bool shrink;    /* --shrink */
     bool json;      /* --json */
+    bool help;      /* --help */
 };
 
 struct command {
     const char *name;
     int least, most; /* words; most -1: any number */
     bool read_only;
-    const char *usage; /* the words, and what is done */
+    const char *usage; /* the words */
+    const char *help;  /* what is done */
     enum status (*run)(struct lfsx_pool *pool, const struct words *words);
 };
 
@@ -30,6 +32,9 @@ extern const struct command commands[];
 
 /* Says what is wrong with a word. */
 enum status complain(const char *word, const char *what);
+
+/* Whether a volume, share or snapshot can have this name; says it if not. */
+bool is_name(const char *word);
 
 /* list.c */
 enum status list_run(struct lfsx_pool *pool, const struct words *words);

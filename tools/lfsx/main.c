@@ -19,14 +19,22 @@ static void print_usage(FILE *to) {
         "program\nhas open.\n\n",
         to);
     for (const struct command *command = commands; command->name != NULL; command++)
-        fprintf(to, "  %-9s POOL %s\n", command->name, command->usage);
+        fprintf(to, "  %-9s POOL%s%s\n            %s\n", command->name,
+                command->usage[0] == '\0' ? "" : " ", command->usage, command->help);
     fputs("\n"
           "SIZE is a number of bytes with an optional K, M, G, T, P or E (powers of 1024), TIME is "
           "UTC\nlike 2026-11-21T14:00:00, a duration is like 30s, 15m, 1h, 7d, 2w.\n"
+          "Options may stand anywhere; behind -- a word that begins with -- is none.\n"
+          "lfsx COMMAND --help explains one command.\n"
           "Exit status: 0 done, 1 not done, 2 the command line makes no sense.\n"
           "\n"
           "Example: lfsx snapshot pool.img before-upgrade database logs\n",
           to);
+}
+
+static void print_command(FILE *to, const struct command *command) {
+    fprintf(to, "Usage: lfsx %s POOL%s%s\n%s\n", command->name,
+            command->usage[0] == '\0' ? "" : " ", command->usage, command->help);
 }
 
 static const struct command *find_command(const char *name) {
@@ -36,12 +44,20 @@ static const struct command *find_command(const char *name) {
     return NULL;
 }
 
-/* Takes the options out of the words; false if there is one that nobody knows. */
+/* Takes the options out of the words; false if there is one that nobody knows. Behind "--" all are
+ * words. */
 static bool take_options(struct words *words) {
     int kept = 0;
+    bool ended = false;
     for (int i = 0; i < words->count; i++) {
         char *word = words->at[i];
-        if (strcmp(word, "--snapshots") == 0)
+        if (ended)
+            words->at[kept++] = word;
+        else if (strcmp(word, "--") == 0)
+            ended = true;
+        else if (strcmp(word, "--help") == 0)
+            words->help = true;
+        else if (strcmp(word, "--snapshots") == 0)
             words->snapshots = true;
         else if (strcmp(word, "--now") == 0)
             words->now = true;
@@ -87,23 +103,43 @@ enum status complain(const char *word, const char *what) {
     return STATUS_INVALID;
 }
 
+bool is_name(const char *word) {
+    bool good = lfsx_name_is_valid(word, strlen(word));
+    if (!good)
+        complain(word,
+                 "this cannot be a name: 1 to 255 bytes of UTF-8 without '/', '@' and control "
+                 "characters, and not . or ..");
+    return good;
+}
+
 int main(int argc, char **argv) {
     host_start("lfsx");
     if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         print_usage(stdout);
         return 0;
     }
-    const struct command *command = argc < 3 ? NULL : find_command(argv[1]);
-    if (command == NULL) {
-        print_usage(stderr);
+    if (argc < 2) {
+        fputs("Usage: lfsx COMMAND POOL [WORD]...\nlfsx --help shows all commands\n", stderr);
         return 2;
     }
-    struct words words = {.count = argc - 3, .at = argv + 3};
+    const struct command *command = find_command(argv[1]);
+    if (command == NULL) {
+        complain(argv[1], "there is no such command; try: lfsx --help");
+        return 2;
+    }
+    struct words words = {.count = argc - 2, .at = argv + 2};
     if (!take_options(&words))
         return 2;
+    if (words.help) {
+        print_command(stdout, command);
+        return 0;
+    }
+    const char *path = words.at[0];
+    words.at++;
+    words.count--;
     if (words.count < command->least || (command->most >= 0 && words.count > command->most)) {
-        fprintf(stderr, "Usage: lfsx %s POOL %s\n", command->name, command->usage);
+        print_command(stderr, command);
         return 2;
     }
-    return on_pool(argv[2], command, &words) == STATUS_OK ? 0 : 1;
+    return on_pool(path, command, &words) == STATUS_OK ? 0 : 1;
 }

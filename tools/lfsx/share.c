@@ -277,6 +277,8 @@ static enum status on_share(struct lfsx_pool *pool, const struct words *words,
 }
 
 enum status share_create(struct lfsx_pool *pool, const struct words *words) {
+    if (!is_name(words->at[0]))
+        return STATUS_INVALID;
     return tell(lfsx_share_create(pool, words->at[0]), words->at[0]);
 }
 
