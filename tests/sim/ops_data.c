@@ -7,6 +7,7 @@
 #include "base/math.h"
 #include "tests/sim/sim_test.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* An operation that failed for want of memory may have come further than its error tells. Asking
@@ -42,32 +43,37 @@ unsigned name_of_instance(struct run *run, int instance) {
     return name;
 }
 
+/* The name, since the volume may lose it meanwhile: one that is being created, if that fails. */
+static void hold_name(struct client *client, int instance) {
+    client->held = name_of_instance(client->run, instance);
+    client->run->users[client->held]++;
+}
+
 void range_claim(struct client *client, const struct range *range) {
     struct range *own = &client->run->ranges[client->number];
     own->instance = range->instance;
     own->object = range->object;
     own->offset = math_round_down(range->offset, MODEL_CELL);
     own->length = math_round_up(range->offset + range->length, MODEL_CELL) - own->offset;
-    client->run->users[name_of_instance(client->run, range->instance)]++;
+    hold_name(client, range->instance);
 }
 
 void range_share(struct client *client, const struct range *range) {
     struct range *own = &client->run->ranges[client->number];
     *own = (struct range){.instance = range->instance};
-    client->run->users[name_of_instance(client->run, range->instance)]++;
+    hold_name(client, range->instance);
 }
 
 void range_release(struct client *client) {
-    struct run *run = client->run;
-    struct range *own = &run->ranges[client->number];
-    run->users[name_of_instance(run, own->instance)]--;
-    own->instance = -1;
+    client->run->users[client->held]--;
+    client->run->ranges[client->number].instance = -1;
 }
 
 static struct lfsx_volume *open_volume(struct run *run, int instance) {
     unsigned name = name_of_instance(run, instance);
     struct lfsx_volume *volume;
     bool creating = run->creating[name];
+    bool resizing = run->resizing[name]; /* that may end while the pool is asked */
     enum status status = lfsx_volume_open(run->pool, model_name(name), &volume);
     run_expect(run, status, creating ? RUN_MAY(STATUS_NOT_FOUND) : 0, "opening a volume");
     if (status != STATUS_OK)
@@ -75,7 +81,7 @@ static struct lfsx_volume *open_volume(struct run *run, int instance) {
     struct lfsx_volume_info info;
     lfsx_volume_info(volume, &info);
     struct model_instance *own = &run->model.instances[instance];
-    if ((info.size != size_of(run, instance) && !run->resizing[name]) ||
+    if ((info.size != size_of(run, instance) && !resizing && !run->resizing[name]) ||
         (own->id != 0 && info.id != own->id))
         report_violation("volume %s is another one", model_name(name));
     own->id = info.id;
@@ -132,16 +138,19 @@ static bool look_again(struct run *run, struct lfsx_volume *volume, uint64_t off
 static void settle_write(struct client *client, struct lfsx_volume *volume,
                          const struct range *range, uint32_t op) {
     struct run *run = client->run;
-    unsigned char *content = bytes_of(run, range->instance)->content + range->offset;
-    static unsigned char now[LFSX_MAX_IO];
-    if (!look_again(run, volume, range->offset, range->length, now))
+    unsigned char *now = model_must(malloc(range->length)); /* others may do the same meanwhile */
+    if (!look_again(run, volume, range->offset, range->length, now)) {
+        free(now);
         return;
+    }
     if (memcmp(now, client->before, range->length) == 0) {
         model_undo(&run->model, op);
-        memcpy(content, client->before, range->length);
+        memcpy(bytes_of(run, range->instance)->content + range->offset, client->before,
+               range->length);
     } else if (memcmp(now, client->data, range->length) != 0) {
         report_violation("a write that failed left a part of itself");
     }
+    free(now);
 }
 
 static void write_to(struct client *client, struct lfsx_volume *volume, const struct range *range,
@@ -202,13 +211,13 @@ static struct erasure_ops add_erasures(struct client *client, const struct range
 static void settle_erasure(struct client *client, struct lfsx_volume *volume,
                            const struct range *range, const struct erasure_ops *ops) {
     struct run *run = client->run;
-    unsigned char *content = bytes_of(run, range->instance)->content;
     uint64_t at = ops->begin;
     for (uint32_t op = ops->first; op < ops->behind && !run->in_doubt; op++) {
         uint64_t next = MATH_MIN(ops->end, math_round_down(at, LFSX_BLOCK_SIZE) + LFSX_BLOCK_SIZE);
         const unsigned char *before = client->before + (at - range->offset);
         if (!look_again(run, volume, at, next - at, client->data))
             return;
+        unsigned char *content = bytes_of(run, range->instance)->content;
         if (memcmp(client->data, before, next - at) == 0) {
             model_undo(&run->model, op);
             memcpy(content + at, before, next - at);

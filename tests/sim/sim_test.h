@@ -62,6 +62,7 @@ struct client {
     struct run *run;
     unsigned number;
     struct os_thread *thread;
+    unsigned held;                /* the name of what it has a range of */
     unsigned char *data, *before; /* run->plan.max_length each */
 };
 
