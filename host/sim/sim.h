@@ -30,6 +30,7 @@ enum sim_end {
 struct sim_options {
     uint64_t seed;
     unsigned preempt; /* about one in so many unlocks gives way to another thread; 0: none */
+    unsigned pause;   /* one in so many of these takes some time, too; 0: none */
     int64_t later_ns; /* than SIM_START_NS: when the world begins by the wall clock */
 };
 

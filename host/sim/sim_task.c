@@ -26,7 +26,8 @@
 #define STACK_BYTES (128u << 10)
 #endif
 
-#define STEP_NS 50u /* what it costs to run a thread */
+#define STEP_NS 50u        /* what it costs to run a thread */
+#define PAUSE_NS 500000ull /* at most, of a thread that gives way: several requests take less */
 
 struct os_thread {
     struct list_node link; /* of the list that it waits on */
@@ -51,7 +52,7 @@ struct timer {
 
 /* The world. */
 static struct sim_random world_random;
-static unsigned preempt;
+static unsigned preempt, pause_one_in;
 static int64_t later_ns;
 static uint64_t now_ns;
 static struct os_thread *current, *first;
@@ -297,7 +298,11 @@ void sim_wake_one(struct list_node *waiters) {
 }
 
 void sim_preempt(void) {
-    if (current != NULL && preempt > 0 && sim_random_one_in(&world_random, preempt))
+    if (current == NULL || preempt == 0 || !sim_random_one_in(&world_random, preempt))
+        return;
+    if (pause_one_in > 0 && sim_random_one_in(&world_random, pause_one_in))
+        os_sleep_ns(sim_random_below(&world_random, PAUSE_NS));
+    else
         os_thread_yield();
 }
 
@@ -342,6 +347,7 @@ enum sim_end sim_run(const struct sim_options *options, void (*entry)(void *argu
     drop_threads();
     world_random.state = options->seed * 0x2545f4914f6cdd1dull + 1;
     preempt = options->preempt;
+    pause_one_in = options->pause;
     now_ns = 1000000000;
     later_ns = options->later_ns;
     stopping = false;

@@ -27,6 +27,7 @@ static struct plan ordinary(struct sim_random *random) {
         .volumes = one_or(random, 1, 3),
         .names = 6,
         .preempt = one_or(random, 0, 3) * 10,
+        .pause = sim_random_one_in(random, 2) ? 0 : one_or(random, 2, 8),
         .flush_one_in = sim_random_one_in(random, 4) ? 0 : one_or(random, 3, 20),
         .fua_one_in = sim_random_one_in(random, 3) ? 0 : one_or(random, 2, 12),
         .names_one_in = sim_random_one_in(random, 2) ? 0 : 8,

@@ -102,8 +102,10 @@ static void run_main(void *argument) {
 static enum sim_end go(struct run *run, void (*entry)(void *argument)) {
     for (unsigned i = 0; i < MAX_CLIENTS; i++)
         run->ranges[i].instance = -1;
-    struct sim_options world = {
-        .seed = run->seed, .preempt = run->plan.preempt, .later_ns = run->later_ns};
+    struct sim_options world = {.seed = run->seed,
+                                .preempt = run->plan.preempt,
+                                .pause = run->plan.pause,
+                                .later_ns = run->later_ns};
     enum sim_end end = sim_run(&world, entry, run);
     run->allocation_failed = sim_allocation_failed();
     run->allocation_failed_too = sim_allocation_failed_too();

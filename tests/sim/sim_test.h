@@ -33,7 +33,7 @@ struct plan {
     unsigned volumes;      /* at the start */
     unsigned shares;       /* at the start, too */
     unsigned names;        /* in use, at most MODEL_NAMES */
-    unsigned preempt;
+    unsigned preempt, pause;
     unsigned flush_one_in, fua_one_in; /* 0: never, as below */
     unsigned names_one_in;             /* creations and deletions */
     unsigned snapshots_one_in;         /* and all that is done with them */
