@@ -8,7 +8,6 @@
 
 #define GENERATIONS 4u
 #define SECOND_ONE_IN 24u
-#define CHECK_ONE_IN 12u
 
 /* What becomes of the writes under way: by moods, since pure chance hardly ever draws extremes. */
 static void draw_fates(struct sim_random *random, uint64_t count, enum sim_fate *fates) {
@@ -88,7 +87,7 @@ void crash_verify(struct run *run, uint64_t position, const struct sim_image *im
     uint64_t mark = sim_store_mark();
     bool twice = sim_random_one_in(random, SECOND_ONE_IN);
     struct verify_options options = {.seed = sim_random_next(random),
-                                     .check = sim_random_one_in(random, CHECK_ONE_IN),
+                                     .check = sim_random_one_in(random, run->plan.check_one_in),
                                      .close = twice || sim_random_one_in(random, 4),
                                      .record = twice,
                                      .seen = seen};

@@ -38,6 +38,7 @@ static struct plan ordinary(struct sim_random *random) {
         .flusher = sim_random_one_in(random, 3),
         .delays = {DELAY_NS, STALL_NS, 5000, SIM_NEVER},
         .cuts_share = 1,
+        .check_one_in = PLAN_CHECK_ONE_IN,
     };
 }
 
@@ -119,6 +120,17 @@ static void make_large(struct sim_random *random, struct plan *plan) {
     plan->cuts_share = 40;
 }
 
+/* Files lose their ends in several steps, and commits come in between. */
+static void make_tails(struct sim_random *random, struct plan *plan) {
+    plan->tails = true;
+    plan->file_bytes = 80u << 10;
+    plan->clients = one_or(random, 2, 2);
+    plan->flusher = true;
+    plan->preempt = 2;
+    plan->pause = 2;
+    plan->check_one_in = 2; /* nobody else sees what stays behind an end */
+}
+
 /* A share beside a volume, to which most operations go. */
 static void add_share(struct sim_random *random, struct plan *plan) {
     static const uint64_t file_bytes[] = {6000, 24u << 10, 24u << 10, 80u << 10};
@@ -129,6 +141,8 @@ static void add_share(struct sim_random *random, struct plan *plan) {
         plan->file_bytes = 600u << 10;
     else
         plan->volumes = 1;
+    if (plan->mood == MOOD_ORDINARY && sim_random_one_in(random, 2))
+        make_tails(random, plan);
 }
 
 struct plan plan_draw(struct sim_random *random, enum mood mood, bool share) {

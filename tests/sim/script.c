@@ -33,6 +33,7 @@ struct plan script_plan(void) {
                          .file_bytes = 24u << 10,
                          .clients = 1,
                          .volumes = 2,
+                         .check_one_in = PLAN_CHECK_ONE_IN,
                          .names = SCRIPT_SHARE_NAME + 1};
 }
 

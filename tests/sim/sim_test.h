@@ -39,6 +39,7 @@ struct plan {
     unsigned snapshots_one_in;         /* and all that is done with them */
     unsigned share_one_in;             /* what is done in shares */
     uint64_t file_bytes;               /* at most, of a file in a share */
+    bool tails;                        /* files there are mostly cut off and made longer */
     unsigned sleep_one_in;
     unsigned long_one_in; /* lengths up to max_length, else a few blocks */
     unsigned prepare;     /* unrecorded operations of one client before all others */
@@ -47,8 +48,11 @@ struct plan {
     bool only_whole_blocks;
     bool flusher; /* the last client does nothing but flush */
     struct sim_delays delays;
-    uint64_t cuts_share; /* a cut costs as much as so many ordinary ones */
+    uint64_t cuts_share;   /* a cut costs as much as so many ordinary ones */
+    unsigned check_one_in; /* of what cuts leave is also checked */
 };
+
+#define PLAN_CHECK_ONE_IN 12u /* but where a check tells more than elsewhere */
 
 struct plan plan_draw(struct sim_random *random, enum mood mood, bool share);
 bool plan_draw_share(struct sim_random *random);

@@ -90,6 +90,31 @@ static void do_content(struct client *client, unsigned instance, bool fua) {
         op_file_read(client, &range);
 }
 
+/* Cuts a file off, and half of the time makes it longer again; nothing of what was cut off may come
+ * back. */
+static void do_tail(struct client *client, unsigned instance, bool fua) {
+    struct run *run = client->run;
+    uint32_t object = draw_object(run, instance, LFSX_REGULAR);
+    if (object == MODEL_NO_OBJECT) {
+        op_share_make(client, instance, draw_spot(run, instance), LFSX_REGULAR, fua);
+        return;
+    }
+    uint64_t size = model_value(&run->model, object_of(run, instance, object)->file.size);
+    uint64_t half = run->plan.file_bytes / 2;
+    struct range range = {(int)instance, object, half + run_below(run, half / 2), 1000};
+    if (size < half / 2) {
+        range = (struct range){(int)instance, object, 0, half};
+        op_file_write(client, &range, fua);
+        return;
+    }
+    bool only_longer = run_one_in(run, 4); /* a crash may have left something to cut off */
+    if (!only_longer)
+        op_file_truncate(client, instance, object, run_below(run, size), fua);
+    bool is_there = name_of_instance(run, (int)instance) < MODEL_NAMES; /* also a new clone's */
+    if (is_there && (only_longer || run_one_in(run, 2)))
+        op_file_write(client, &range, fua);
+}
+
 static void do_attributes(struct client *client, unsigned instance, bool fua) {
     static const uint32_t modes[] = {0, 0, LFSX_XATTR_CREATE, LFSX_XATTR_REPLACE};
     struct run *run = client->run;
@@ -134,7 +159,9 @@ void workload_share(struct client *client) {
     unsigned instance = (unsigned)drawn;
     bool fua = client->number >= run->plan.lazy && run_one_in(run, run->plan.fua_one_in);
     uint64_t dice = run_below(run, 20);
-    if (dice < 5)
+    if (run->plan.tails && run_one_in(run, 2))
+        do_tail(client, instance, fua);
+    else if (dice < 5)
         do_making(client, instance, fua);
     else if (dice < 7)
         op_share_remove(run, instance, draw_used_spot(run, instance), run_one_in(run, 4), fua);
