@@ -158,3 +158,20 @@ void op_undelete(struct run *run, unsigned instance, unsigned name) {
                RUN_MAY(STATUS_NO_SPACE) | (may_be_gone ? RUN_MAY(STATUS_NOT_FOUND) : 0),
                "bringing a volume back");
 }
+
+void op_purge(struct run *run, unsigned instance) {
+    uint64_t id = run->model.instances[instance].id;
+    uint64_t until = run->model.instances[instance].kept_until;
+    run->model.instances[instance].kept_until = 0;
+    enum status status = lfsx_deleted_purge(run->pool, id);
+    bool may_be_gone = os_now_ns() >= until;
+    if (status == STATUS_BUSY)
+        run->model.instances[instance].kept_until = until;
+    run_expect(run, status,
+               (may_be_gone ? RUN_MAY(STATUS_NOT_FOUND) : 0) |
+                   (snapshots_of(run, instance).cloned ? RUN_MAY(STATUS_BUSY) : 0),
+               "purging a volume");
+    if (status == STATUS_OK)
+        run_expect_refusal(run, lfsx_volume_undelete(run->pool, id, NULL), STATUS_NOT_FOUND,
+                           "bringing back a volume that was purged");
+}

@@ -92,34 +92,49 @@ static void enlarge(struct client *client, unsigned name, uint64_t size) {
     run_expect(run, status, RUN_MAY(STATUS_NO_SPACE), "making a volume larger");
 }
 
-static void shrink(struct run *run, unsigned name, uint64_t size) {
-    if (!name_is_idle(run, name))
-        return;
+struct shrinking shrink_begin(struct run *run, unsigned name, uint64_t size) {
     struct model_bytes *bytes = bytes_of(run, model_present(&run->model, name));
-    uint64_t old = model_value(&run->model, bytes->size);
-    run->deleting[name] = true;
-    uint32_t first = run->model.op_count;
+    struct shrinking shrinking = {
+        .size = size, .old = model_value(&run->model, bytes->size), .first = run->model.op_count};
     uint64_t started = run_now(run);
-    for (uint64_t at = size; at < old;) {
-        uint64_t next = MATH_MIN(old, math_round_down(at, LFSX_BLOCK_SIZE) + LFSX_BLOCK_SIZE);
+    for (uint64_t at = size; at < shrinking.old;) {
+        uint64_t next =
+            MATH_MIN(shrinking.old, math_round_down(at, LFSX_BLOCK_SIZE) + LFSX_BLOCK_SIZE);
         model_change(&run->model, started, bytes, at, next - at, NULL);
         at = next;
     }
-    model_set(&run->model, model_begin(&run->model, started), bytes->size, size);
-    uint32_t behind = run->model.op_count;
-    enum status status = lfsx_volume_resize(run->pool, model_name(name), size, LFSX_RESIZE_SHRINK);
+    shrinking.behind = run->model.op_count;
+    return shrinking;
+}
+
+void shrink_end(struct run *run, unsigned name, const struct shrinking *shrinking,
+                enum status status) {
+    uint64_t size = shrinking->size;
     uint64_t now = run_now(run);
-    for (uint32_t op = first; op < behind && status == STATUS_OK; op++)
+    for (uint32_t op = shrinking->first; op < shrinking->behind && status == STATUS_OK; op++)
         model_acknowledge(&run->model, op, now, true);
     if (status != STATUS_OK)
-        settle(run, name, first, behind);
+        settle(run, name, shrinking->first, shrinking->behind);
     unsigned instance = (unsigned)model_present(&run->model, name);
-    uint64_t blocks = math_divide_up(old, LFSX_BLOCK_SIZE);
+    uint64_t blocks = math_divide_up(shrinking->old, LFSX_BLOCK_SIZE);
     space_doubt(run, instance, size / LFSX_BLOCK_SIZE, blocks, MODEL_HOLE);
     if (size % LFSX_BLOCK_SIZE != 0) /* it may get zeros instead of a hole */
         space_doubt(run, instance, size / LFSX_BLOCK_SIZE, size / LFSX_BLOCK_SIZE + 1, MODEL_DATA);
     if (status == STATUS_OK)
         space_set(run, instance, math_divide_up(size, LFSX_BLOCK_SIZE), blocks, MODEL_HOLE);
+}
+
+static void shrink(struct run *run, unsigned name, uint64_t size) {
+    if (!name_is_idle(run, name))
+        return;
+    uint32_t cell = bytes_of(run, model_present(&run->model, name))->size;
+    run->deleting[name] = true;
+    struct shrinking shrinking = shrink_begin(run, name, size);
+    model_set(&run->model, model_begin(&run->model, run->model.ops[shrinking.first].started), cell,
+              size);
+    shrinking.behind = run->model.op_count;
+    enum status status = lfsx_volume_resize(run->pool, model_name(name), size, LFSX_RESIZE_SHRINK);
+    shrink_end(run, name, &shrinking, status);
     run->deleting[name] = false;
     run_expect(run, status, RUN_MAY(STATUS_NO_SPACE), "making a volume smaller");
 }

@@ -11,6 +11,8 @@
 #define CHANGES_MAX 4u
 #define KEEP_NS 20000000000ull
 #define ATTEMPTS 3u
+#define SIZE_MIN 8192u /* as of what is created */
+#define THINKING_NS 3000000
 
 enum change_kind {
     CREATE,
@@ -23,6 +25,7 @@ enum change_kind {
     KEEP,
     SNAPSHOT,
     ENLARGE,
+    SHRINK,
     CHANGE_KINDS
 };
 
@@ -33,6 +36,8 @@ struct change {
     int snapshot;
     char label[24];
     uint64_t value;
+    uint64_t resized; /* to which size what is made gets at once; 0: to none */
+    struct shrinking shrinking;
 };
 
 struct wish {
@@ -97,8 +102,8 @@ static bool suits(struct run *run, struct change *change) {
     if (change->kind == QUOTA)
         return run->model.instances[instance].share == NULL &&
                model_value(&run->model, run->model.instances[instance].reserved) == 0;
-    if (change->kind == ENLARGE)
-        return run->model.instances[instance].share == NULL;
+    if (change->kind == ENLARGE || change->kind == SHRINK)
+        return run->model.instances[instance].share == NULL && change->value > 0;
     if (change->kind == CLONE)
         return change->snapshot >= 0;
     if (change->kind == RENAME || change->kind == SWAP)
@@ -119,6 +124,28 @@ static void give_back(struct run *run, struct change *change) {
         give_name(run, change->passing);
 }
 
+/* Sizes and the like. */
+static void draw_value(struct run *run, struct change *change) {
+    int instance = change->name < MODEL_NAMES ? model_present(&run->model, change->name) : -1;
+    uint64_t more = MODEL_CELL * (1 + run_below(run, 40));
+    bool at_once = run_one_in(run, 3);
+    if (change->kind == CREATE) {
+        change->value = draw_size(run);
+        change->resized = at_once ? draw_size(run) : 0;
+    } else if (change->kind == QUOTA) {
+        change->value = run_below(run, 20);
+    } else if (change->kind == ENLARGE && instance >= 0) {
+        change->value = size_of(run, instance) + more;
+    } else if (change->kind == SHRINK && instance >= 0 &&
+               size_of(run, instance) >= more + SIZE_MIN) {
+        change->value = size_of(run, instance) - more;
+    } else if (change->kind == CLONE && at_once && change->snapshot >= 0) {
+        const struct model_snapshot *origin = &run->model.snapshots[change->snapshot];
+        if (run->model.instances[origin->instance].share == NULL)
+            change->resized = origin->size + more;
+    }
+}
+
 static void draw_change(struct wish *wish) {
     struct run *run = wish->run;
     struct change *change = &wish->changes[wish->count];
@@ -136,12 +163,7 @@ static void draw_change(struct wish *wish) {
         change->snapshot = take_snapshot(run, &change->other);
     if (change->snapshot >= 0)
         memcpy(change->label, run->model.snapshots[change->snapshot].name, sizeof change->label);
-    change->value = change->kind == CREATE  ? draw_size(run)
-                    : change->kind == QUOTA ? run_below(run, 20)
-                                            : 0;
-    if (change->kind == ENLARGE && change->name < MODEL_NAMES)
-        change->value = size_of(run, model_present(&run->model, change->name)) +
-                        MODEL_CELL * (1 + run_below(run, 40));
+    draw_value(run, change);
     if (change->kind == SNAPSHOT)
         snprintf(change->label, sizeof change->label, "t%09llx",
                  (unsigned long long)sim_random_next(&run->random) & 0xfffffffff);
@@ -153,13 +175,21 @@ static void draw_change(struct wish *wish) {
 
 /* ---- what the pool does ---- */
 
+static enum status resize_at_once(struct lfsx_transaction *t, const struct change *change,
+                                  enum status made) {
+    if (made != STATUS_OK || change->resized == 0)
+        return made;
+    return lfsx_transaction_resize(t, model_name(change->name), change->resized,
+                                   change->kind == CREATE ? LFSX_RESIZE_SHRINK : 0);
+}
+
 static enum status do_change(struct lfsx_transaction *t, const struct change *change) {
     const char *name = model_name(change->name);
     const char *other = change->other < MODEL_NAMES ? model_name(change->other) : "";
     enum status status;
     switch (change->kind) {
     case CREATE:
-        return lfsx_transaction_volume_create(t, name, change->value);
+        return resize_at_once(t, change, lfsx_transaction_volume_create(t, name, change->value));
     case CREATE_SHARE:
         return lfsx_transaction_share_create(t, name);
     case DELETE:
@@ -175,11 +205,14 @@ static enum status do_change(struct lfsx_transaction *t, const struct change *ch
         return status == STATUS_OK ? lfsx_transaction_rename(t, model_name(change->passing), other)
                                    : status;
     case CLONE:
-        return lfsx_transaction_clone_create(t, other, change->label, name);
+        return resize_at_once(t, change,
+                              lfsx_transaction_clone_create(t, other, change->label, name));
     case SNAPSHOT:
         return lfsx_transaction_snapshot_create(t, &name, 1, change->label, 0);
     case ENLARGE:
         return lfsx_transaction_resize(t, name, change->value, 0);
+    case SHRINK:
+        return lfsx_transaction_resize(t, name, change->value, LFSX_RESIZE_SHRINK);
     case QUOTA:
         return lfsx_transaction_set_quota(t, name, change->value * LFSX_BLOCK_SIZE);
     default:
@@ -198,11 +231,46 @@ static enum status do_and_undo(struct lfsx_transaction *t, const struct wish *wi
     return status == STATUS_OK ? lfsx_transaction_rollback_to(t, savepoint) : status;
 }
 
+static bool count_one(void *context, const struct lfsx_dataset_info *info) {
+    (void)info;
+    ++*(unsigned *)context;
+    return true;
+}
+
+/* Reads what others may be changing: those that read to the end of their transaction wait for each
+ * other, and now and then one has to start over. */
+static enum status look_around(struct lfsx_transaction *t, struct run *run) {
+    struct lfsx_dataset_info info;
+    unsigned count = 0;
+    if (run_one_in(run, 4))
+        return lfsx_transaction_list(t, count_one, &count);
+    enum status status =
+        lfsx_transaction_find(t, model_name((unsigned)run_below(run, run->plan.names)), &info);
+    return status == STATUS_NOT_FOUND ? STATUS_OK : status;
+}
+
+/* A transaction sees what it did. */
+static enum status look_back(struct lfsx_transaction *t, const struct change *change) {
+    struct lfsx_dataset_info info;
+    bool is_gone = change->kind == DELETE || change->kind == RENAME;
+    enum status status = lfsx_transaction_find(t, model_name(change->name), &info);
+    if ((status == STATUS_OK && is_gone) || (status == STATUS_NOT_FOUND && !is_gone))
+        report_violation("a transaction does not see what it did");
+    return status == STATUS_NOT_FOUND ? STATUS_OK : status;
+}
+
 static enum status do_changes(struct lfsx_transaction *t, void *context) {
     const struct wish *wish = context;
     enum status status = STATUS_OK;
     for (unsigned i = 0; i < wish->count && status == STATUS_OK; i++) {
-        status = do_change(t, &wish->changes[i]);
+        if (run_one_in(wish->run, 2))
+            status = look_around(t, wish->run);
+        if (run_one_in(wish->run, 3)) /* others come in between */
+            os_sleep_ns(run_below(wish->run, THINKING_NS));
+        if (status == STATUS_OK)
+            status = do_change(t, &wish->changes[i]);
+        if (status == STATUS_OK)
+            status = look_back(t, &wish->changes[i]);
         if (i == 0 && status == STATUS_OK)
             status = do_and_undo(t, wish);
     }
@@ -222,20 +290,23 @@ static enum status do_and_abort(struct lfsx_pool *pool,
 
 /* ---- what the model makes of it ---- */
 
+static void set_size(struct run *run, uint32_t op, int instance, uint64_t size) {
+    model_need(&run->model, bytes_of(run, instance), size);
+    model_set(&run->model, op, bytes_of(run, instance)->size, size);
+}
+
 static void add_new(struct run *run, uint32_t op, const struct change *change) {
     unsigned instance;
     if (change->kind == CREATE)
-        instance = model_add_instance(&run->model, change->value, NULL);
+        instance = model_add_instance(&run->model,
+                                      change->resized > 0 ? change->resized : change->value, NULL);
     else if (change->kind == CREATE_SHARE)
         instance = model_add_share(&run->model, NULL, 0);
     else
         instance = add_clone(run, change->snapshot);
+    if (change->kind == CLONE && change->resized > 0)
+        set_size(run, op, (int)instance, change->resized);
     model_rename(&run->model, op, change->name, (int)instance);
-}
-
-static void enlarge(struct run *run, uint32_t op, int instance, uint64_t size) {
-    model_need(&run->model, bytes_of(run, instance), size);
-    model_set(&run->model, op, bytes_of(run, instance)->size, size);
 }
 
 /* What gets another name must be known by its number, or it could not be told from what had that
@@ -252,6 +323,10 @@ static void learn_names(struct wish *wish) {
 
 static uint32_t note(struct wish *wish) {
     struct run *run = wish->run;
+    for (unsigned i = 0; i < wish->count; i++)
+        if (wish->changes[i].kind == SHRINK)
+            wish->changes[i].shrinking =
+                shrink_begin(run, wish->changes[i].name, wish->changes[i].value);
     uint32_t op = model_begin(&run->model, run_now(run));
     for (unsigned i = 0; i < wish->count; i++) {
         const struct change *change = &wish->changes[i];
@@ -263,8 +338,8 @@ static uint32_t note(struct wish *wish) {
             model_set(&run->model, op, run->model.instances[instance].quota, change->value);
         else if (change->kind == SNAPSHOT)
             model_add_snapshot(&run->model, op, (unsigned)instance, change->label);
-        else if (change->kind == ENLARGE)
-            enlarge(run, op, instance, change->value);
+        else if (change->kind == ENLARGE || change->kind == SHRINK)
+            set_size(run, op, instance, change->value);
         else if (change->kind != KEEP)
             model_rename(&run->model, op, change->name, other);
         if (change->kind == RENAME || change->kind == SWAP)
@@ -314,7 +389,8 @@ static void settle(struct run *run, uint32_t op, enum status status) {
         run->in_doubt = true; /* nothing but what has no name of its own */
 }
 
-/* A size that did not become durable has a closed end until it is asked for again. */
+/* What happened without becoming durable: a volume's new end is closed until it is asked for again.
+ */
 static void ask_again(struct wish *wish) {
     struct run *run = wish->run;
     for (unsigned i = 0; i < wish->count && !run->in_doubt; i++) {
@@ -334,7 +410,9 @@ static void note_outcome(struct wish *wish, enum status status) {
     for (unsigned i = 0; i < wish->count; i++) {
         struct change *change = &wish->changes[i];
         int instance = model_present(&run->model, change->name);
-        if (change->kind == KEEP)
+        if (change->kind == SHRINK)
+            shrink_end(run, change->name, &change->shrinking, status);
+        else if (change->kind == KEEP)
             run->model.instances[instance].keep =
                 status == STATUS_OK ? MODEL_KEEP : MODEL_KEEP_PERHAPS;
         else if (instance >= 0)

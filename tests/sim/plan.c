@@ -32,6 +32,7 @@ static struct plan ordinary(struct sim_random *random) {
         .fua_one_in = sim_random_one_in(random, 3) ? 0 : one_or(random, 2, 12),
         .names_one_in = sim_random_one_in(random, 2) ? 0 : 8,
         .snapshots_one_in = sim_random_one_in(random, 3) ? 0 : one_or(random, 4, 12),
+        .grow_one_in = sim_random_one_in(random, 8) ? 4 : 40,
         .sleep_one_in = sim_random_one_in(random, 4) ? 10 : 60,
         .long_one_in = 6,
         .only_whole_blocks = sim_random_one_in(random, 3),

@@ -40,6 +40,7 @@ struct plan {
     unsigned share_one_in;             /* what is done in shares */
     uint64_t file_bytes;               /* at most, of a file in a share */
     bool tails;                        /* files there are mostly cut off and made longer */
+    unsigned grow_one_in;              /* of what is done with names: the disk grows */
     unsigned sleep_one_in;
     unsigned long_one_in; /* lengths up to max_length, else a few blocks */
     unsigned prepare;     /* unrecorded operations of one client before all others */
@@ -159,6 +160,8 @@ void op_delete(struct run *run, unsigned name);
 void op_keep(struct run *run, unsigned name);
 /* Brings a deleted volume back under a free name. */
 void op_undelete(struct run *run, unsigned instance, unsigned name);
+/* Frees a deleted volume that could have been brought back. */
+void op_purge(struct run *run, unsigned instance);
 /* Ends an operation that gave a name to a volume, or took it away: whether the name exists then is
  * looked up. */
 void name_finish(struct run *run, unsigned name, uint32_t op, enum status status, bool exists_then);
@@ -182,6 +185,16 @@ void op_grow(struct run *run, uint64_t blocks);
 /* ---- ops_resize.c ---- */
 
 void op_resize(struct client *client, unsigned name, uint64_t size);
+/* What a volume gives up that becomes smaller, and nobody else uses meanwhile, may be gone before,
+ * block by block: operations [first, behind). The size is the caller's. */
+struct shrinking {
+    uint64_t size, old;
+    uint32_t first, behind;
+};
+struct shrinking shrink_begin(struct run *run, unsigned name, uint64_t size);
+/* Once the volume has the new size, or has failed to. */
+void shrink_end(struct run *run, unsigned name, const struct shrinking *shrinking,
+                enum status status);
 
 /* ---- space.c ---- */
 
@@ -232,7 +245,8 @@ void op_transaction(struct run *run);
 
 void workload_client(struct client *client);
 void workload_prepare(struct client *client);
-/* Brings back a volume that was deleted, under a free name; false: there is none. */
+/* Brings back a volume that was deleted, under a free name, or gives it up for good, if it is
+ * drawn; false: there is none. */
 bool bring_back(struct run *run, unsigned name);
 
 /* ---- script.c: what one of them does step by step ---- */

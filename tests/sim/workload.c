@@ -67,7 +67,10 @@ bool bring_back(struct run *run, unsigned name) {
     for (uint32_t i = 0; i < run->model.instance_count; i++) {
         if (run->model.instances[i].kept_until == 0 || run->model.instances[i].id == 0)
             continue; /* also if it was deleted before anybody learnt its number */
-        op_undelete(run, i, name);
+        if (run->script == NULL && run_one_in(run, 4))
+            op_purge(run, i);
+        else
+            op_undelete(run, i, name);
         return true;
     }
     return false;
@@ -102,7 +105,7 @@ static void do_name(struct client *client) {
     unsigned name = (unsigned)run_below(run, run->plan.names);
     if (!name_is_idle(run, name))
         return;
-    if (run_one_in(run, 40)) {
+    if (run_one_in(run, run->plan.grow_one_in)) {
         op_grow(run, 1 + run_below(run, run_one_in(run, 3) ? 60 : 600));
     } else if (model_present(&run->model, name) < 0) {
         if (!run_one_in(run, 2) || !bring_back(run, name))
