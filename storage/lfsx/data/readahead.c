@@ -69,3 +69,18 @@ bool readahead_note(struct readahead *readahead, uint64_t first, uint64_t count,
     os_mutex_unlock(&readahead->lock);
     return wanted;
 }
+
+bool readahead_left(struct readahead *readahead, struct readahead_range *range) {
+    uint64_t end = range->first + range->count;
+    bool left = false;
+    os_mutex_lock(&readahead->lock);
+    for (unsigned i = 0; i < READAHEAD_STREAMS && !left; i++) {
+        const struct readahead_stream *stream = &readahead->streams[i];
+        left = stream->run == RUN_MIN && stream->next < end && end <= stream->ahead;
+        if (left)
+            range->first = MATH_MAX(range->first, stream->next);
+    }
+    os_mutex_unlock(&readahead->lock);
+    range->count = end - range->first;
+    return left && range->count > 0;
+}

@@ -46,5 +46,8 @@ void readahead_destroy(struct readahead *readahead);
  * `window_max` blocks. */
 bool readahead_note(struct readahead *readahead, uint64_t first, uint64_t count,
                     uint64_t window_max, struct readahead_range *range);
+/* Takes off the range, which was asked for once, what its stream has passed meanwhile. False if
+ * nothing is left, or the stream was given up for another. */
+bool readahead_left(struct readahead *readahead, struct readahead_range *range);
 
 #endif

@@ -97,15 +97,20 @@ static bool unwanted(const struct fetcher *fetcher, const struct file *file) {
            __atomic_load_n(&fetcher->pool->prefetcher->stopping, __ATOMIC_RELAXED);
 }
 
+/* What readers have passed would be read in vain, and, if the cache has given it up since, would
+ * come in again as if somebody had asked for it again: at the cost of what is in use. */
 static void fetch_range(struct fetcher *fetcher, const struct fetch *fetch) {
     uint64_t size = math_divide_up(file_end(fetch->file), LFSX_BLOCK_SIZE);
-    uint64_t at = MATH_MIN(fetch->range.first, size);
     uint64_t end = MATH_MIN(fetch->range.first + fetch->range.count, size);
+    struct readahead_range left = {MATH_MIN(fetch->range.first, end), 0};
+    left.count = end - left.first;
     enum status status = STATUS_OK;
-    while (at < end && status == STATUS_OK && !unwanted(fetcher, fetch->file)) {
-        uint64_t count = MATH_MIN(end - at, PIECE);
-        status = fetch_piece(fetcher, fetch->file, at, count);
-        at += count;
+    while (status == STATUS_OK && !unwanted(fetcher, fetch->file) &&
+           readahead_left(&fetch->file->readahead, &left)) {
+        uint64_t count = MATH_MIN(left.count, PIECE);
+        status = fetch_piece(fetcher, fetch->file, left.first, count);
+        left.first += count;
+        left.count -= count;
     }
 }
 

@@ -107,6 +107,33 @@ static void out_of_order(void **state) {
     readahead_destroy(&readahead);
 }
 
+/* A thread that comes late leaves out what the reader has read itself by then. */
+static void what_was_passed_is_left_out(void **state) {
+    (void)state;
+    struct readahead_range range;
+    readahead_init(&readahead);
+    for (uint64_t at = 0; at < 2; at++)
+        assert_false(readahead_note(&readahead, 100 + at, 1, WINDOW, &range));
+    assert_true(readahead_note(&readahead, 102, 1, WINDOW, &range));
+    const struct readahead_range asked = range;
+    assert_true(readahead_left(&readahead, &range));
+    assert_int_equal(range.first, asked.first);
+    assert_int_equal(range.count, asked.count);
+    struct readahead_range later;
+    for (uint64_t at = asked.first; at < asked.first + asked.count; at++) {
+        assert_true(readahead_left(&readahead, &range));
+        assert_int_equal(range.first, at);
+        assert_int_equal(range.first + range.count, asked.first + asked.count);
+        (void)readahead_note(&readahead, at, 1, WINDOW, &later);
+    }
+    assert_false(readahead_left(&readahead, &range));
+    assert_true(readahead_left(&readahead, &later));
+    for (uint64_t i = 1; i <= READAHEAD_STREAMS; i++) /* others take its place */
+        (void)readahead_note(&readahead, i * 1000000, 1, WINDOW, &range);
+    assert_false(readahead_left(&readahead, &later));
+    readahead_destroy(&readahead);
+}
+
 static void at_random_nothing(void **state) {
     (void)state;
     struct random random = random_start("readahead");
@@ -121,8 +148,11 @@ static void at_random_nothing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_stream_is_read_ahead), cmocka_unit_test(the_first_reads_ask_for_nothing),
-        cmocka_unit_test(several_streams),        cmocka_unit_test(out_of_order),
+        cmocka_unit_test(a_stream_is_read_ahead),
+        cmocka_unit_test(the_first_reads_ask_for_nothing),
+        cmocka_unit_test(several_streams),
+        cmocka_unit_test(out_of_order),
+        cmocka_unit_test(what_was_passed_is_left_out),
         cmocka_unit_test(at_random_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
