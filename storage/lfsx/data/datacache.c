@@ -349,14 +349,15 @@ uint64_t datacache_copy(struct datacache *cache, const struct block_map *map, vo
     return missing;
 }
 
-/* Copies into pages of its own first, then makes them known. */
+/* Copies the `wanted` blocks among [first, end) into pages of its own first, then makes them
+ * known. No page is given up for the others, which are in memory. */
 static void keep_some(struct datacache *cache, const struct block_map *map, uint64_t first,
-                      uint64_t end, void *const *from, const uint64_t *rest) {
+                      uint64_t end, uint64_t wanted, void *const *from, const uint64_t *rest) {
     struct list_node pages;
     struct list_node fresh;
     list_init(&pages);
     list_init(&fresh);
-    (void)datacache_take(cache, end - first, &fresh);
+    (void)datacache_take(cache, wanted, &fresh);
     for (uint64_t i = first; i < end && !list_is_empty(&fresh); i++) {
         if (rest[i] == 0)
             continue;
@@ -389,7 +390,7 @@ void datacache_keep(struct datacache *cache, const struct block_map *map, uint64
         for (; end < count && wanted < COPY_BATCH; end++)
             wanted += rest[end] != 0;
         if (wanted > 0)
-            keep_some(cache, map, first, end, pages, rest);
+            keep_some(cache, map, first, end, wanted, pages, rest);
         first = end;
     }
 }

@@ -237,6 +237,23 @@ static void the_unused_gives_way(void **state) {
     batch_destroy(&batch);
 }
 
+/* For one block that is missing between others that are there, one is given up. */
+static void a_gap_costs_one_page(void **state) {
+    (void)state;
+    struct batch batch;
+    batch_init(&batch);
+    datacache_init(&cache, (uint64_t)PAGES * LFSX_BLOCK_SIZE, NULL);
+    (void)read_range(&batch, 1, PAGES);
+    for (unsigned i = 0; i < 50; i++) {
+        batch_range(&batch, 1 + PAGES - MANY, MANY, 0);
+        batch.blocks[MANY / 2] = 5000 + i;
+        assert_int_equal(read_batch(&batch), 1);
+        assert_int_equal(cache.count, PAGES);
+    }
+    datacache_destroy(&cache);
+    batch_destroy(&batch);
+}
+
 /* Nodes take from the same budget, up to their share. */
 static void nodes_come_first(void **state) {
     (void)state;
@@ -322,11 +339,9 @@ int main(int argc, char **argv) {
     (void)argc;
     host_start(argv[0]);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(agrees_with_a_model),
-        cmocka_unit_test(a_scan_evicts_nothing_in_use),
-        cmocka_unit_test(the_unused_gives_way),
-        cmocka_unit_test(nodes_come_first),
-        cmocka_unit_test(without_memory_nothing_stays),
+        cmocka_unit_test(agrees_with_a_model),  cmocka_unit_test(a_scan_evicts_nothing_in_use),
+        cmocka_unit_test(the_unused_gives_way), cmocka_unit_test(a_gap_costs_one_page),
+        cmocka_unit_test(nodes_come_first),     cmocka_unit_test(without_memory_nothing_stays),
         cmocka_unit_test(many_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
