@@ -36,6 +36,31 @@ static const struct repair_range *find_range(const struct repair *repair,
     return is ? &ranges[low] : NULL;
 }
 
+enum repair_next repair_next(struct repair *repair, const struct repair_tree *tree,
+                             const struct key *high) {
+    static const struct node_bounds anything = {.is_root = true};
+    struct pointer pointer = tree->root;
+    struct node_bounds bounds = anything;
+    for (;;) {
+        bool is_leaf = pointer.level == 0;
+        if (find_range(repair, tree, &pointer, &bounds) != NULL)
+            return is_leaf ? REPAIR_NEXT_LOST_LEAF : REPAIR_NEXT_INNER;
+        if (is_leaf)
+            return REPAIR_NEXT_LEAF;
+        uint64_t owner = repair_owner(repair, tree->id, pointer.birth);
+        if (!repair_is_tainted(repair, pointer.block) ||
+            !repair_node(repair, &pointer, owner, &anything))
+            return REPAIR_NEXT_INNER;
+        const struct disk_node *node = repair->path[pointer.level];
+        unsigned index = node_child_index(node, high);
+        struct node_bounds below;
+        if (!repair_child_bounds(node, index, &bounds, &below))
+            return REPAIR_NEXT_INNER;
+        bounds = below;
+        pointer = node_child(node, index);
+    }
+}
+
 /* The first or the last leaf of a subtree that was whole a moment ago. */
 static const struct disk_node *edge_leaf(struct repair *repair, const struct repair_tree *tree,
                                          struct pointer pointer, bool last) {
@@ -94,12 +119,17 @@ static void rewrite_children(struct repair *repair, struct repair_tree *tree,
     }
 }
 
+/* Whether an extent before the key reaches beyond it, or begins there. */
+static bool is_passed(const struct repair_tree *tree, const struct key *key) {
+    return tree->settled > key->offset &&
+           (!tree->in_share || (key->type == DISK_TYPE_EXTENT && tree->settled_file == key->inode));
+}
+
 /* A part that stays where it is. */
 static void stay(struct repair *repair, struct repair_tree *tree, const struct pointer *pointer,
                  const struct node_bounds *bounds, struct repair_loader *loader) {
     struct key key = bounds->low;
-    if (pointer->level == 0 && !tree->in_share &&
-        tree->settled > key.offset) { /* something reached beyond it */
+    if (pointer->level == 0 && is_passed(tree, &key)) {
         const struct disk_node *leaf = edge_leaf(repair, tree, *pointer, false);
         key = leaf == NULL ? key : node_key(leaf, 0);
     }

@@ -449,6 +449,13 @@ void repair_lookup_end(struct repair_lookup *lookup);
 
 /* ---- repair/rebuild.c ---- */
 
+/* What follows a lost range in its tree, which is being built anew: a leaf, lost or not, or an
+ * inner node that is lost or stays where it is. Before such a one nothing may be added that begins
+ * behind the range: the node's own keys bind it. */
+enum repair_next { REPAIR_NEXT_LEAF, REPAIR_NEXT_LOST_LEAF, REPAIR_NEXT_INNER };
+enum repair_next repair_next(struct repair *repair, const struct repair_tree *tree,
+                             const struct key *high);
+
 /* Builds the trees that lost something. */
 void repair_rebuild(struct repair *repair);
 

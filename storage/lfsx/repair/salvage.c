@@ -49,7 +49,8 @@ struct salvage {
     struct repair_loader *loader;
     uint64_t birth;              /* nothing of the tree is younger */
     uint64_t high;               /* the range's keys end there, */
-    uint64_t first, end;         /* and these are the blocks of the file that it may have */
+    uint64_t first, end;         /* and these are the blocks of the file that it may have, */
+    uint64_t behind;             /* in extents that begin before this one */
     struct repair_lookup *older; /* NULL: there is no older tree */
     uint64_t foreign; /* what was born then or before is the origin's, and drops do not know it */
     bool eras_known;  /* the dead tree says when which leaf was dropped */
@@ -416,7 +417,7 @@ static bool trim(struct salvage *s, struct piece *piece) {
     struct disk_extent *extent = (struct disk_extent *)piece->value;
     uint64_t count = le32_get(extent->block_count);
     uint64_t skip = s->at > piece->key.offset ? s->at - piece->key.offset : 0;
-    if (skip >= count || piece->key.offset + skip >= s->end)
+    if (skip >= count || piece->key.offset + skip >= MATH_MIN(s->end, s->behind))
         return false;
     skip_front(piece, skip);
     count = MATH_MIN(count - skip, s->end - piece->key.offset);
@@ -429,7 +430,7 @@ static bool trim(struct salvage *s, struct piece *piece) {
 }
 
 static void emit_tree(struct salvage *s, const struct piece *piece) {
-    if (piece_first(piece) < s->at || piece_first(piece) >= s->end)
+    if (piece_first(piece) < s->at || piece_first(piece) >= MATH_MIN(s->end, s->behind))
         return;
     repair_lose(s->repair, s->tree, s->at, piece_first(piece), false);
     s->at = MATH_MAX(s->at, piece->end);
@@ -574,10 +575,12 @@ static void find_rest(struct repair_visitor *visitor, const struct item *item) {
 
 static void find_end(struct salvage *s) {
     const struct node_bounds *bounds = &s->range->bounds;
-    s->high = s->end = UINT64_MAX;
+    s->high = s->end = s->behind = UINT64_MAX;
     if (bounds->is_root || !bounds->has_high)
         return;
     s->high = bounds->high.offset;
+    if (repair_next(s->repair, s->tree, &bounds->high) == REPAIR_NEXT_INNER)
+        s->behind = s->high;
     s->end = bounds->high.offset + DISK_EXTENT_MAX - 1;
     struct repair_visitor visitor = {.repair = s->repair,
                                      .id = s->tree->id,

@@ -197,7 +197,7 @@ static bool trim(struct repair_share *s, struct repair_piece *piece) {
         return false;
     repair_skip_front(piece, skip);
     count -= skip;
-    if (key_compare(&piece->key, &s->high) >= 0)
+    if (key_compare(&piece->key, &s->behind) >= 0)
         return false;
     if (piece->key.inode == s->limit_file)
         count = MATH_MIN(count, s->limit - MATH_MIN(s->limit, piece->key.offset));
@@ -262,7 +262,7 @@ void repair_emit_end(struct repair_share *s) {
     struct key high = s->high;
     need_root(s, &high);
     step(s, &high);
-    if (high.type == DISK_TYPE_EXTENT) /* what began before it may reach behind it */
+    if (high.type == DISK_TYPE_EXTENT && !s->next_is_lost) /* what began before may reach behind */
         high.offset = s->limit_file == high.inode ? s->limit : UINT64_MAX;
     if (!s->is_sure)
         close_stretch(s, &high);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What other trees prove to be in a share's tree: the next older one, and those that came from it.
  */
+#include "base/math.h"
 #include "base/mem.h"
 #include "storage/lfsx/repair/share_salvage.h"
 
@@ -11,8 +12,11 @@ static void end_if_many(struct repair_visitor *visitor) {
     const struct repair_piece *pieces = s->pieces.items;
     if (s->pieces.count - s->source_first < WINDOW_PIECES)
         return;
+    struct key until = repair_key_after(pieces[s->pieces.count - 1].key);
+    if (key_compare(&until, &s->until) >= 0)
+        return;
     visitor->ended = true;
-    s->until = repair_key_after(pieces[s->pieces.count - 1].key);
+    s->until = until;
 }
 
 struct repair_piece *repair_add_piece(struct repair_share *s, const struct item *item,
@@ -51,8 +55,10 @@ static void regain_item(struct repair_visitor *visitor, const struct item *item)
         (s->from_older && (!s->drops_known || le64_get(extent->birth) <= s->foreign)))
         return;
     uint64_t count = le32_get(extent->block_count);
-    uint64_t start = 0;
-    for (uint64_t i = 0; i <= count; i++) {
+    uint64_t start = item->key.inode == s->from.inode && s->from.type == DISK_TYPE_EXTENT
+                         ? s->from.offset - MATH_MIN(s->from.offset, item->key.offset)
+                         : 0;
+    for (uint64_t i = start; i <= count; i++) {
         if (i < count &&
             !(s->from_older && repair_bit(s->repair->other, le64_get(extent->block) + i)))
             continue;
@@ -96,11 +102,15 @@ static bool is_common(const struct repair_share *s, const struct pointer *pointe
 
 static void note_version(struct repair_share *s, const struct disk_node *leaf,
                          const struct pointer *pointer) {
+    struct key last = node_key(leaf, node_count(leaf) - 1);
+    struct key first = node_key(leaf, 0);
+    if (key_compare(&last, &s->from) < 0 || key_compare(&first, &s->until) >= 0)
+        return;
     struct repair_version version = {.pointer = *pointer,
                                      .owner = le64_get(leaf->owner),
                                      .checkpoint = le64_get(leaf->checkpoint),
-                                     .first = node_key(leaf, 0),
-                                     .last = node_key(leaf, node_count(leaf) - 1),
+                                     .first = first,
+                                     .last = last,
                                      .kind = s->from_older ? VERSION_OLD : VERSION_YOUNGER};
     repair_add_version(s, &version);
 }
@@ -134,12 +144,16 @@ static void regain_from(struct repair_share *s, const struct repair_tree *tree, 
     s->source = tree;
     s->from_older = older;
     s->source_first = s->pieces.count;
-    struct repair_visitor visitor = {.repair = s->repair,
-                                     .id = tree->id,
-                                     .item = regain_item,
-                                     .node = regain_node,
-                                     .range = {.low = s->from, .high = s->until, .has_high = true},
-                                     .context = s};
+    struct key low = s->from; /* less what may reach into the window */
+    if (low.type == DISK_TYPE_EXTENT)
+        low.offset -= MATH_MIN(low.offset, DISK_EXTENT_MAX - 1);
+    struct repair_visitor visitor = {
+        .repair = s->repair,
+        .id = tree->id,
+        .item = regain_item,
+        .node = regain_node,
+        .range = {.low = low, .high = repair_window_end(s), .has_high = true},
+        .context = s};
     if (s->repair->failure == STATUS_OK)
         repair_visit(&visitor, &tree->root);
 }
@@ -166,6 +180,7 @@ static void unite(struct repair_share *s) {
     uint64_t file = 0;
     uint64_t end = 0;
     bool any = false;
+    struct key end_of_extents = repair_window_end(s);
     s->proven = 0;
     repair_sort(pieces, s->pieces.count, sizeof *pieces, repair_piece_before);
     for (uint64_t i = 0; i < s->pieces.count; i++) {
@@ -174,7 +189,8 @@ static void unite(struct repair_share *s) {
             piece->key.inode == file && end > piece->key.offset && repair_piece_is_extent(piece)
                 ? end - piece->key.offset
                 : 0;
-        if (key_compare(&piece->key, &s->until) >= 0 ||
+        bool is_extent = repair_piece_is_extent(piece);
+        if (key_compare(&piece->key, is_extent ? &end_of_extents : &s->until) >= 0 ||
             (any && key_compare(&piece->key, &covered) <= 0) ||
             (done > 0 && done >= repair_piece_blocks(piece)))
             continue;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The course of bringing back what a share's tree lost; the invariants stand in share_salvage.h. */
 #include "storage/lfsx/repair/share_salvage.h"
+#include "base/math.h"
 #include "base/os.h"
 
 static const struct key last_key = {UINT64_MAX, UINT64_MAX, UINT8_MAX};
@@ -81,7 +82,8 @@ void repair_share_end(struct repair *repair) {
     os_free(s);
 }
 
-/* Extents of the range may reach up to what is whole behind it. */
+/* Extents of the range may reach up to what is whole behind it; another tree may have but the end
+ * of one. */
 static void note_rest(struct repair_visitor *visitor, const struct item *item) {
     struct repair_share *s = visitor->context;
     if (item->key.type == DISK_TYPE_EXTENT) {
@@ -94,6 +96,8 @@ static void note_rest(struct repair_visitor *visitor, const struct item *item) {
 static void find_limit(struct repair_share *s) {
     const struct node_bounds *bounds = &s->range->bounds;
     s->limit_file = s->limit = 0;
+    s->behind = s->high;
+    s->next_is_lost = false;
     if (bounds->is_root || !bounds->has_high)
         return;
     struct repair_visitor visitor = {.repair = s->repair,
@@ -102,6 +106,13 @@ static void find_limit(struct repair_share *s) {
                                      .range = {.low = bounds->high},
                                      .context = s};
     repair_visit(&visitor, &s->tree->root);
+    enum repair_next next = repair_next(s->repair, s->tree, &s->high);
+    s->next_is_lost = next == REPAIR_NEXT_LOST_LEAF;
+    if (next == REPAIR_NEXT_INNER || s->high.type != DISK_TYPE_EXTENT)
+        return;
+    s->behind.offset += DISK_EXTENT_MAX - 1;
+    if (s->limit_file == s->high.inode)
+        s->behind.offset = MATH_MIN(s->behind.offset, s->limit);
 }
 
 void repair_share_salvage(struct repair *repair, const struct repair_range *range) {

@@ -74,6 +74,9 @@ struct repair_share {
     const struct repair_range *range;
     struct key low, high;       /* of the range; the high one is not in it */
     uint64_t limit_file, limit; /* where the first extent behind the range stands */
+    struct key behind; /* an extent of the range's last file may begin before this, as a part of one
+                          that began in the range */
+    bool next_is_lost; /* the leaf behind the range is, too: what is not found is that one's loss */
 
     struct key from, until;       /* the window */
     struct repair_array own;      /* struct repair_span: leaves, ascending */
@@ -106,6 +109,11 @@ static inline bool repair_is_whole(const struct repair_share *s) {
 static inline bool repair_is_owned(const struct repair_share *s, const struct repair_candidate *c) {
     return c->proven && c->owner == s->tree->id && s->eras_known && c->pointer.birth <= s->birth &&
            c->era >= s->tree->epoch;
+}
+
+/* Blocks of files are in the window up to this key. */
+static inline struct key repair_window_end(const struct repair_share *s) {
+    return key_compare(&s->until, &s->high) == 0 ? s->behind : s->until;
 }
 
 /* ---- share_count.c ---- */

@@ -189,7 +189,8 @@ static void add_sure(struct repair_share *s, const struct repair_version *versio
 /* ---- items ---- */
 
 static bool is_in_window(const struct repair_share *s, const struct key *key) {
-    return key_compare(key, &s->from) >= 0 && key_compare(key, &s->until) < 0;
+    struct key end = key->type == DISK_TYPE_EXTENT ? repair_window_end(s) : s->until;
+    return key_compare(key, &s->from) >= 0 && key_compare(key, &end) < 0;
 }
 
 static bool better_covers(const struct repair_share *s, uint64_t rank, const struct key *key) {
