@@ -46,10 +46,10 @@ static void every_node(bool with_journal) {
     printf("%llu nodes damaged, %u blocks and inodes lost\n", (unsigned long long)cases,
            c->differing);
     assert_true(c->differing > 0);
-    /* Most others cost nothing; one is not found to be whole where nodes are shared in some ways.
-     */
+    /* Most others cost nothing; one is not found to be whole where nodes are shared in some ways,
+     * and of a pool of few inner nodes that can be the half. */
     printf("%u of %u inner nodes cost something\n", inner.costly, inner.count);
-    assert_true(inner.costly <= inner.count / 4);
+    assert_true(inner.costly <= 1 + inner.count / 4);
     corpus_end(c);
 }
 
