@@ -199,8 +199,16 @@ static enum status move_name(struct lfsx_share *share, const struct words *words
 
 /* ---- listing ---- */
 
+static const char *const kinds[] = {"file", "directory", "link"};
+
+/* A name may hold anything, but a line end. */
+static void print_name(const char *name) {
+    for (const char *at = name; *at != '\0'; at++)
+        putchar((unsigned char)*at < 0x20 || *at == 0x7f ? '?' : *at);
+    putchar('\n');
+}
+
 static void show(const struct lfsx_attributes *a, const char *name, bool json, bool later) {
-    static const char *const kinds[] = {"file", "directory", "link"};
     char size[FORMAT_BYTES_SIZE];
     char time[TIME_TEXT_SIZE];
     if (json) {
@@ -214,12 +222,25 @@ static void show(const struct lfsx_attributes *a, const char *name, bool json, b
     }
     printf("%-9s %04o %5u %5u %10s  %s  ", kinds[a->kind], a->mode, a->uid, a->gid,
            format_bytes(size, a->size), time_text(time, a->modified_ns));
-    for (const char *at = name; *at != '\0'; at++) /* a name may hold anything, but a line end */
-        putchar((unsigned char)*at < 0x20 || *at == 0x7f ? '?' : *at);
-    putchar('\n');
+    print_name(name);
 }
 
-static enum status show_directory(struct lfsx_share *share, uint64_t directory, bool json) {
+/* A name that leads to nothing: in a snapshot a repair leaves it, since what it named was lost. */
+static void show_lost(const struct lfsx_entry *entry, bool json, bool later) {
+    if (json) {
+        printf("%s\n{\"name\": ", later ? "," : "");
+        json_print_string(entry->name);
+        printf(", \"kind\": \"%s\", \"inode\": %" PRIu64 ", \"lost\": true}", kinds[entry->kind],
+               entry->inode);
+        return;
+    }
+    printf("%-9s %4s %5s %5s %10s  %-20s  ", kinds[entry->kind], "lost", "", "", "", "");
+    print_name(entry->name);
+}
+
+/* Counts what is lost. */
+static enum status show_directory(struct lfsx_share *share, uint64_t directory, bool json,
+                                  uint64_t *lost) {
     static struct lfsx_entry entries[LFSX_READDIR_MAX];
     uint64_t cookie = 0;
     size_t count = 0;
@@ -232,6 +253,11 @@ static enum status show_directory(struct lfsx_share *share, uint64_t directory, 
             status = lfsx_share_getattr(share, entries[i].inode, &attributes);
             if (status == STATUS_OK)
                 show(&attributes, entries[i].name, json, later);
+            if (status == STATUS_NOT_FOUND) {
+                show_lost(&entries[i], json, later);
+                ++*lost;
+                status = STATUS_OK;
+            }
             later = true;
         }
         if (status != STATUS_OK)
@@ -246,6 +272,7 @@ static enum status list_files(struct lfsx_share *share, const struct words *word
     const char *path = words->count > 1 ? words->at[1] : "";
     struct lfsx_attributes attributes;
     uint64_t inode;
+    uint64_t lost = 0;
     enum status status = lfsx_share_resolve(share, path, &inode);
     if (status == STATUS_OK)
         status = lfsx_share_getattr(share, inode, &attributes);
@@ -254,11 +281,13 @@ static enum status list_files(struct lfsx_share *share, const struct words *word
     if (words->json)
         printf("[");
     if (attributes.kind == LFSX_DIRECTORY)
-        status = show_directory(share, inode, words->json);
+        status = show_directory(share, inode, words->json, &lost);
     else
         show(&attributes, path, words->json, false);
     if (words->json)
         printf("]\n");
+    if (status == STATUS_OK && lost > 0)
+        return complain(words->at[0], "not all of what was named there could be repaired");
     return tell(status, path);
 }
 
