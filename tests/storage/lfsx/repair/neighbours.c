@@ -13,6 +13,8 @@
 #define REACH 37u
 #define VOLUME_NAME "alpha"
 
+static char is_share; /* a test's state points here if it is of a share */
+
 struct scene {
     bool in_share;
     uint64_t blocks;
@@ -180,9 +182,9 @@ static void repair_without(struct scene *scene, unsigned leaf, unsigned count) {
 
 /* A snapshot's extents of four blocks, of which the live tree has all in leaves of its own:
  * whichever two leaves of the snapshot are lost side by side, nothing of it is. */
-static void side_by_side(bool in_share) {
+static void side_by_side(void **state) {
     static struct scene scene;
-    scene_start(&scene, in_share, BLOCKS);
+    scene_start(&scene, *state == &is_share, BLOCKS);
     write_runs(&scene, 0, 4, 5, 1);
     snapshot(&scene);
     write_runs(&scene, 4, 1, 5, 101);
@@ -198,9 +200,9 @@ static void side_by_side(bool in_share) {
 
 /* A live tree that wrote into each of its snapshot's long extents has parts of them, and its leaves
  * begin with one: whichever leaf is lost, only what was written anew is. */
-static void middle_of_an_extent(bool in_share) {
+static void middle_of_an_extent(void **state) {
     static struct scene scene;
-    scene_start(&scene, in_share, BLOCKS);
+    scene_start(&scene, *state == &is_share, BLOCKS);
     write_runs(&scene, 0, DISK_EXTENT_MAX, DISK_EXTENT_MAX, 1);
     snapshot(&scene);
     write_runs(&scene, 5, 1, 8, 101);
@@ -237,10 +239,10 @@ static void make_remainders(struct scene *scene, unsigned level, bool *is_remain
 }
 
 /* That is not lost, whichever leaf of the snapshot is. */
-static void reach_over_the_edge(bool in_share) {
+static void reach_over_the_edge(void **state) {
     static struct scene scene;
     bool is_remainder[BLOCKS] = {false};
-    scene_start(&scene, in_share, BLOCKS);
+    scene_start(&scene, *state == &is_share, BLOCKS);
     make_remainders(&scene, 1, is_remainder);
     for (unsigned i = 0; i < scene.count; i++) {
         repair_without(&scene, i, 1);
@@ -253,12 +255,12 @@ static void reach_over_the_edge(bool in_share) {
 /* Where an inner node follows the leaf, what is behind the leaf's keys cannot be brought back, as
  * nothing may stand there; it is reported. The live tree keeps it, but the blocks are its own then,
  * which takes a second repair. */
-static void reach_over_an_inner_edge(bool in_share) {
+static void reach_over_an_inner_edge(void **state) {
     static struct scene scene;
     static bool is_remainder[LARGE_BLOCKS];
     unsigned edges = 0;
     memset(is_remainder, 0, sizeof is_remainder);
-    scene_start(&scene, in_share, LARGE_BLOCKS);
+    scene_start(&scene, *state == &is_share, LARGE_BLOCKS);
     make_remainders(&scene, 2, is_remainder);
     for (unsigned i = 0; i + 1 < scene.count; i++) {
         if (!scene.is_last[i])
@@ -276,54 +278,14 @@ static void reach_over_an_inner_edge(bool in_share) {
     scene_end(&scene);
 }
 
-static void volume_side_by_side(void **state) {
-    (void)state;
-    side_by_side(false);
-}
-
-static void share_side_by_side(void **state) {
-    (void)state;
-    side_by_side(true);
-}
-
-static void volume_middle_of_an_extent(void **state) {
-    (void)state;
-    middle_of_an_extent(false);
-}
-
-static void share_middle_of_an_extent(void **state) {
-    (void)state;
-    middle_of_an_extent(true);
-}
-
-static void volume_reach_over_the_edge(void **state) {
-    (void)state;
-    reach_over_the_edge(false);
-}
-
-static void share_reach_over_the_edge(void **state) {
-    (void)state;
-    reach_over_the_edge(true);
-}
-
-static void volume_reach_over_an_inner_edge(void **state) {
-    (void)state;
-    reach_over_an_inner_edge(false);
-}
-
-static void share_reach_over_an_inner_edge(void **state) {
-    (void)state;
-    reach_over_an_inner_edge(true);
-}
+#define OF_BOTH(test)                                                                              \
+    {"volume_" #test, test, NULL, NULL, NULL}, {                                                   \
+        "share_" #test, test, NULL, NULL, &is_share                                                \
+    }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(volume_side_by_side),
-                                       cmocka_unit_test(volume_middle_of_an_extent),
-                                       cmocka_unit_test(volume_reach_over_the_edge),
-                                       cmocka_unit_test(volume_reach_over_an_inner_edge),
-                                       cmocka_unit_test(share_side_by_side),
-                                       cmocka_unit_test(share_middle_of_an_extent),
-                                       cmocka_unit_test(share_reach_over_the_edge),
-                                       cmocka_unit_test(share_reach_over_an_inner_edge)};
+    const struct CMUnitTest tests[] = {OF_BOTH(side_by_side), OF_BOTH(middle_of_an_extent),
+                                       OF_BOTH(reach_over_the_edge),
+                                       OF_BOTH(reach_over_an_inner_edge)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
